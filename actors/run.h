@@ -1,0 +1,108 @@
+// A training run: what decides it, what it reports while it goes on, what it leaves behind. The one
+// door of actors/: apps/ and services that embed paceline come in here, with a CAF system of their
+// own.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "paceline/compute/vector_math.h"
+#include "paceline/layers/input/batch_stream.h"
+#include "paceline/layers/input/dataset.h"
+#include "paceline/layers/network.h"
+#include "paceline/result.h"
+
+namespace caf {
+class actor_system;
+}
+
+namespace paceline {
+
+enum class Mode : std::uint8_t { barrier, nonblocking };
+enum class Evaluate : std::uint8_t { beside, after };
+
+/// Everything that decides a run. CONTRACTS of units: counts are totals, times are seconds,
+/// `workers` is over all groups.
+struct RunOptions {
+  std::string protocol = "lsgd";
+  Mode mode = Mode::nonblocking;
+  std::uint32_t groups = 1, workers = 2;
+  std::uint32_t tau = 4, tau_global = 16;  ///< steps
+  double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1: x -= pull * (x - z)
+  std::uint32_t score_window = 10;         ///< batches
+  std::uint64_t staleness = 8;             ///< versions; older leaders are skipped and counted
+  std::size_t batch = 128;                 ///< per worker
+  unsigned threads = 1;                    ///< per worker
+  std::string device = "cpu";
+  Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
+  Sampling sampling = Sampling::shuffled;
+  bool augment = true;
+  std::uint64_t seed = 1;
+  bool deterministic = false;  ///< with Mode::barrier only
+
+  // Exactly one budget; 0: not given.
+  std::uint64_t steps = 0;             ///< per worker
+  double epochs = 0;                   ///< over the samples of all workers
+  double minutes = 0;                  ///< of training
+  std::optional<double> target_error;  ///< ends early once the leader's test error is at most this
+
+  Evaluate evaluate = Evaluate::beside;
+  double evaluate_every = 10;  ///< seconds of training
+  double patience = 30;        ///< seconds: how long anyone waits for anybody
+  std::filesystem::path
+      directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors
+};
+
+/// One line's worth of state, several times a second.
+struct Progress {
+  double train_seconds = 0;
+  std::uint64_t steps = 0, steps_planned = 0;  ///< totals; planned 0: bounded by time
+  double seconds_left = 0;
+  double images_per_second = 0;
+  std::optional<std::uint32_t> leader;  ///< rank of the global leader
+  std::optional<double> loss;           ///< the leader's score
+  std::optional<double> test_error;     ///< the leader's, when last evaluated
+  const char* phase = "train";          ///< "train", "evaluate"
+};
+
+/// What summary.json holds.
+struct RunSummary {
+  double test_error_leader = 0, test_error_mean = 0;
+  double wall_seconds = 0, train_seconds = 0, images_per_second = 0;
+  std::uint64_t steps = 0, leader_changes = 0, seed = 0;
+  double coordination_fraction = 0, evaluation_cpu_seconds = 0;
+  std::map<std::string, std::uint64_t>
+      events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
+  std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
+};
+
+/// How others talk to a run that goes on. Thread- and signal-safe.
+class RunControl {
+ public:
+  /// Workers finish their step; everything is evaluated and written; run() returns.
+  void stop() noexcept { stop_.store(true); }
+  bool stopping() const noexcept { return stop_.load(); }
+
+ private:
+  std::atomic<bool> stop_{false};
+};
+
+/// Checks options against each other before anything is built. One message that names the option
+/// and the remedy.
+Result<> check(const RunOptions& options);
+
+/// Trains. Blocks until the run has ended and its directory is complete.
+/// @param progress  called from one thread of the run's, about four times a second
+/// @return an error when the run could not start or could not be written; what was written before
+/// stays, whole files only
+Result<RunSummary> run(caf::actor_system& system, const RunOptions& options, const Network& network,
+                       const Data& data, RunControl& control,
+                       const std::function<void(const Progress&)>& progress);
+
+}  // namespace paceline

@@ -1,0 +1,94 @@
+// Algebra of whole flat vectors, as protocols and optimisers need it. Vectors are opaque here: a
+// pointer into a device's memory and a count; scalar type and device belong to the implementation
+// (f32 and f64 on CPUs; CUDA later).
+//   VM-1 Every operation is one pass over its operands; a fused update equals the separate passes
+//   bit for bit. VM-2 Results do not depend on the number of threads or on alignment: element i
+//   depends on elements i alone, and
+//        reductions run in rank order.
+//   VM-3 Operands of one call do not overlap, except where they are the same vector.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "paceline/compute/random.h"
+
+namespace paceline {
+
+/// A borrowed vector of a device; never dereferenced outside the VectorMath that belongs to it.
+struct Vector {
+  void* data = nullptr;
+  std::size_t count = 0;
+};
+struct ConstVector {
+  const void* data = nullptr;
+  std::size_t count = 0;
+  ConstVector() = default;
+  ConstVector(const void* d, std::size_t n) : data(d), count(n) {}
+  ConstVector(Vector v) : data(v.data), count(v.count) {}  // NOLINT: a view of what may be written
+};
+
+/// x -= strength * (x - leader).
+struct Pull {
+  ConstVector leader;
+  double strength = 0;
+};
+
+/// The momentum forms of the literature; never mix them up (docs/algorithms.md).
+enum class Momentum : std::uint8_t {
+  none,        ///< x -= eta g
+  heavy_ball,  ///< PyTorch: m = delta m + g; x -= eta m (the first step sets m = g, as m = 0 does)
+  nesterov,    ///< PyTorch: m = delta m + g; x -= eta (g + delta m)
+  sutskever,   ///< v = delta v; x += v; [gradient at x]; x -= eta g; v -= eta g
+};
+
+/// One SGD step's constants. Weight decay is added to the gradient: g += weight_decay * x.
+struct Sgd {
+  double learning_rate = 0.1;
+  double momentum = 0.9;
+  double weight_decay = 1e-4;
+  Momentum form = Momentum::nesterov;
+};
+
+/// The norm that scales a code. @source Mishchenko et al. 2019, Quant_p
+enum class CodeNorm : std::uint8_t { two, infinity };
+
+class VectorMath {
+ public:
+  virtual ~VectorMath() = default;
+  virtual std::size_t bytes(std::size_t count) const = 0;       ///< of a vector of `count` scalars
+  virtual std::size_t code_bytes(std::size_t count) const = 0;  ///< of its code
+
+  virtual void fill(Vector y, double value) const = 0;
+  virtual void copy(Vector y, ConstVector x) const = 0;
+  virtual void scale(Vector y, double a) const = 0;                ///< y *= a
+  virtual void axpy(Vector y, double a, ConstVector x) const = 0;  ///< y += a x
+  virtual void difference(Vector d, double a, ConstVector x,
+                          ConstVector y) const = 0;         ///< d = a (x - y)
+  virtual void pull(Vector x, const Pull& pull) const = 0;  ///< x -= c (x - z)
+  virtual void mean(Vector y, std::span<const ConstVector> xs)
+      const = 0;  ///< summed in the order given, then / n
+  virtual double distance_squared(ConstVector x,
+                                  ConstVector y) const = 0;  ///< in double, in index order
+  virtual bool finite(ConstVector x) const = 0;
+
+  /// Sutskever's half before the gradient: v = delta v; x += v. Nothing for the other forms.
+  virtual void look_ahead(const Sgd& sgd, Vector x, Vector momentum) const = 0;
+  /// The optimiser's step, then the pulls in the order given, in one pass over x, momentum, g and
+  /// the leaders.
+  /// @param momentum  [P], state of the form; may be empty for Momentum::none
+  virtual void update(const Sgd& sgd, Vector x, Vector momentum, ConstVector g,
+                      std::span<const Pull> pulls) const = 0;
+
+  /// code = Quant_p(v): the norm, and two bits a coordinate (0, +, -). Unbiased.
+  virtual void encode(std::span<std::byte> code, ConstVector v, CodeNorm norm, Rng& rng) const = 0;
+  /// y += a decode(code)
+  virtual void add_decoded(Vector y, double a, std::span<const std::byte> code) const = 0;
+};
+
+/// The CPU's algebra, f32 (training) and f64 (simulation); stateless, shared by all threads.
+const VectorMath& vector_math_f32();
+const VectorMath& vector_math_f64();
+
+}  // namespace paceline

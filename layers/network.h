@@ -1,0 +1,67 @@
+// A network: layers with PyTorch's names, shapes inferred and checked, and the flat vector that
+// they share. Immutable once built; shared by all workers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "paceline/compute/program.h"
+#include "paceline/result.h"
+
+namespace paceline {
+
+/// One parameter tensor in the flat vector.
+struct Tensor {
+  std::string name;                     ///< "conv1.weight"
+  std::vector<std::size_t> dimensions;  ///< as stored: O,H,W,I; out,in; out
+  std::size_t offset = 0;               ///< in f32 elements; a multiple of 16 (64 bytes)
+  std::size_t count = 0;                ///< elements without padding
+  Shape flattened;  ///< for a linear weight that reads an image: the activation that `in` runs
+                    ///< over, H,W,C; else 1x1x1
+};
+
+/// The flat vector: [0, P) parameters; buffers follow when a layer has them.
+struct Layout {
+  std::vector<Tensor> tensors;
+  std::size_t elements = 0;    ///< P, padding included
+  std::size_t parameters = 0;  ///< without padding: what is printed
+  /// xxHash of names, dimensions and offsets; compared wherever vectors meet.
+  std::uint64_t hash() const;
+};
+
+class Network {
+ public:
+  /// Builds a network by name.
+  /// @param image  what a batch holds, after augmentation (cnn7: 28x28)
+  /// @return an error naming the nearest name, or the layer whose shape does not fit
+  static Result<Network> named(std::string_view name, Shape image, std::size_t classes);
+  static std::vector<std::string> names();
+  /// The image size a network wants from images of this size: cnn7 crops 28x28, the others take
+  /// them whole.
+  static Shape crop(std::string_view name, Shape image);
+  static double default_learning_rate(std::string_view name);
+
+  const std::string& name() const { return name_; }
+  Shape image() const { return program_.activations.front(); }
+  std::size_t classes() const { return classes_; }
+  const Program& program() const { return program_; }
+  const Layout& layout() const { return layout_; }
+
+  /// PyTorch's defaults: weights and biases uniform in +-1/sqrt(fan_in); same seed, same bits;
+  /// padding stays zero.
+  /// @param x  [layout().elements]
+  void initialise(std::span<float> x, std::uint64_t seed) const;
+
+ private:
+  Network() = default;
+  std::string name_;
+  std::size_t classes_ = 0;
+  Program program_;
+  Layout layout_;
+};
+
+}  // namespace paceline
