@@ -11,7 +11,7 @@ function(paceline_library name)
   set_target_properties(paceline_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON
                         VERIFY_INTERFACE_HEADER_SETS ON)
   target_sources(paceline_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${include} FILES ${ARG_HEADERS})
-  target_link_libraries(paceline_${name} PUBLIC paceline::result ${ARG_PUBLIC} PRIVATE paceline::warnings ${ARG_PRIVATE})
+  target_link_libraries(paceline_${name} PUBLIC paceline::result ${ARG_PUBLIC} PRIVATE $<BUILD_INTERFACE:paceline::warnings> ${ARG_PRIVATE})
   install(TARGETS paceline_${name} EXPORT paceline FILE_SET HEADERS)
 endfunction()
 
