@@ -1,0 +1,29 @@
+// What is known of a run while it goes on: written by the recorder and the workers, read by the run
+// for its progress line and its decisions. Threading: every member is an atomic of its own; no
+// order between them is promised.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+
+#include "paceline/actors/place.h"
+
+namespace paceline {
+
+struct LiveState {
+  std::atomic<std::uint64_t> steps{0};  ///< taken, over all workers
+  std::atomic<Rank> leader{kNobody};    ///< elected last: of all, or of the only group
+  std::atomic<double> leader_score{std::numeric_limits<double>::quiet_NaN()};
+  std::atomic<std::uint64_t> leader_changes{0};
+  std::atomic<double> test_error{
+      std::numeric_limits<double>::quiet_NaN()};  ///< the leader's, evaluated last
+  std::atomic<double> begun{0};  ///< wall_seconds() when training began; 0: not yet
+
+  double train_seconds(double now) const {
+    const double since = begun.load();
+    return since > 0 ? now - since : 0;
+  }
+};
+
+}  // namespace paceline

@@ -1,0 +1,107 @@
+// The messages between a run's actors, and the actors' typed interfaces. A protocol's packets
+// travel as opaque words, so that no serialiser ever sees a float; all others are local to a
+// process.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "paceline/actors/caf_compat.h"
+#include "paceline/actors/packet.h"
+#include "paceline/actors/role_host.h"
+
+namespace paceline {
+
+/// A Packet, word by word.
+struct Wire {
+  std::array<std::uint64_t, sizeof(Packet) / 8> words{};
+};
+template <class Inspector>
+auto inspect(Inspector& f, Wire& wire) {
+  return fields(f, "wire", wire, field("words", wire.words));
+}
+inline Wire to_wire(const Packet& packet) {
+  Wire wire;
+  static_assert(sizeof wire == sizeof packet);
+  std::memcpy(wire.words.data(), &packet, sizeof packet);
+  return wire;
+}
+inline Packet to_packet(const Wire& wire) {
+  Packet packet;
+  std::memcpy(static_cast<void*>(&packet), wire.words.data(), sizeof packet);
+  return packet;
+}
+
+struct Begin {};  ///< run -> roles: start your protocol role
+struct Stop {};   ///< run -> workers: no further step, no long waits
+struct Tick {};   ///< a service to itself: look at your deadline
+struct Drain {};  ///< run -> services: how many messages have you handled?
+struct Fetch {    ///< role -> courier: bring this slot to our group
+  SlotRef slot;
+  std::uint64_t at_least = 0;
+  Address asker;
+};
+struct Fetched {  ///< courier -> asker: it is there, or cannot be had now
+  SlotRef slot;
+};
+struct EngineReady {  ///< engine -> run
+  Rank rank = 0;
+  std::string error;  ///< empty: compiled and waiting for Begin
+};
+struct EngineEnded {  ///< engine -> front, front -> run
+  Rank rank = 0;
+  bool crashed = false;
+};
+struct Assess {  ///< run -> evaluator
+  enum class What : std::uint8_t { leader, mean, snapshot, snapshots } what = What::leader;
+  Address leader;  ///< whose newest published parameters lead
+  double t = 0;    ///< training seconds
+};
+struct Assessed {  ///< evaluator -> run and recorder
+  Assess::What what = Assess::What::leader;
+  bool mean = false;  ///< of a snapshot: the workers' mean, not the leader
+  double t = 0, error = 0, loss = 0, cpu_seconds = 0;
+  std::string failure;  ///< empty: the figures hold
+  bool last = true;     ///< no more answers to this request
+};
+struct Observation {  ///< anyone -> recorder
+  Address from;
+  double t = 0;  ///< training seconds
+  Event event;
+};
+struct Progressed {  ///< worker -> recorder, about once a second
+  Address from;
+  double t = 0, loss = 0, images_per_second = 0;
+  std::uint64_t steps = 0;  ///< of this worker, so far
+};
+struct Flush {};  ///< run -> recorder: let the file catch up
+
+/// A worker's front, a local leader, a global leader or centre: all that protocols talk to.
+using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
+                        caf::result<void>(Tick), caf::result<void>(Fetched),
+                        caf::result<void>(EngineEnded), caf::result<std::uint64_t>(Drain)>;
+using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t>(Drain)>;
+using EvaluatorActor = Typed<caf::result<void>(Assess)>;
+using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
+                            caf::result<void>(Assessed), caf::result<std::string>(Flush)>;
+
+}  // namespace paceline
+
+// These never leave the process: a serialiser that meets one says so at once.
+#define PACELINE_LOCAL(type) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(paceline::type)
+PACELINE_LOCAL(Begin)
+PACELINE_LOCAL(Stop)
+PACELINE_LOCAL(Tick)
+PACELINE_LOCAL(Drain)
+PACELINE_LOCAL(Fetch)
+PACELINE_LOCAL(Fetched)
+PACELINE_LOCAL(EngineReady)
+PACELINE_LOCAL(EngineEnded)
+PACELINE_LOCAL(Assess)
+PACELINE_LOCAL(Assessed)
+PACELINE_LOCAL(Observation)
+PACELINE_LOCAL(Progressed)
+PACELINE_LOCAL(Flush)
+#undef PACELINE_LOCAL

@@ -1,0 +1,35 @@
+#include "paceline/actors/summary.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace paceline {
+namespace {
+
+nlohmann::ordered_json number(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+}
+
+}  // namespace
+
+std::string summary_json(const RunSummary& s) {
+  nlohmann::ordered_json events = nlohmann::ordered_json::object();
+  for (const auto& [name, count] : s.events) events[name] = count;
+  const nlohmann::ordered_json object = {
+      {"test_error_leader", number(s.test_error_leader)},
+      {"test_error_mean", number(s.test_error_mean)},
+      {"wall_seconds", number(s.wall_seconds)},
+      {"train_seconds", number(s.train_seconds)},
+      {"images_per_second", number(s.images_per_second)},
+      {"steps", s.steps},
+      {"leader_changes", s.leader_changes},
+      {"coordination_fraction", number(s.coordination_fraction)},
+      {"evaluation_cpu_seconds", number(s.evaluation_cpu_seconds)},
+      {"seed", s.seed},
+      {"ended_by", s.ended_by},
+      {"events", events},
+  };
+  return object.dump(2) + "\n";
+}
+
+}  // namespace paceline
