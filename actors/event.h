@@ -1,0 +1,46 @@
+// What a protocol tells the outside while it runs; a runtime writes it to the run's records.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "paceline/actors/place.h"
+
+namespace paceline {
+
+enum class Scope : std::uint8_t { local, global };
+
+/// A worker offered itself as a leader.
+struct ScoreEvent {
+  std::uint64_t round = 0;
+  double score = 0;  ///< may be infinite or NaN: then it cannot lead
+  std::uint64_t version = 0;
+};
+/// An election; rank kNobody: nobody was eligible.
+struct LeaderEvent {
+  Scope scope = Scope::local;
+  std::uint64_t round = 0;
+  Rank rank = kNobody;
+  double score = 0;
+  std::uint64_t version = 0;
+  bool final = false;  ///< after the last step
+};
+/// A worker was drawn towards a leader, or (skipped) found it too old.
+struct PullEvent {
+  Scope scope = Scope::local;
+  std::uint64_t round = 0;
+  Rank rank = kNobody;
+  std::uint64_t version = 0, staleness = 0;  ///< staleness in versions
+  bool skipped = false;
+};
+/// A wait that ran out, or a peer that is gone: one line that names who, the round and the last
+/// sign of life.
+struct FaultEvent {
+  std::uint64_t round = 0;
+  std::string text;
+};
+
+using Event = std::variant<ScoreEvent, LeaderEvent, PullEvent, FaultEvent>;
+
+}  // namespace paceline

@@ -1,0 +1,17 @@
+// Where gradients come from: a network on a device with its stream of batches, or an objective in
+// closed form. Threading: owned by one worker, used on its thread alone.
+#pragma once
+
+#include "paceline/compute/vector_math.h"
+
+namespace paceline {
+
+class GradientEngine {
+ public:
+  virtual ~GradientEngine() = default;
+  /// The loss of the next batch at x, and its gradient.
+  /// @param x [P], @param g [P] overwritten, @param rng  the worker's stream
+  virtual double gradient(ConstVector x, Vector g, Rng& rng) = 0;
+};
+
+}  // namespace paceline

@@ -1,0 +1,276 @@
+// The port: all that a coordination protocol may touch. A role of a protocol is one coroutine that
+// takes a Port<P>, where P is the protocol: P::Hyper, its constants; P::Message, a std::variant of
+// trivially copyable structs. Threading: that of the role. A port is a borrowed view of the role's
+// host, copied into every coroutine that takes it.
+//   PT-1 An operation lives in the awaiting frame: a wait allocates nothing.
+//   PT-2 Destroying a parked role is cancellation: pins, loans and nested tasks go with the frame.
+//   PT-3 No element, no clock, no I/O: vectors have names, storage and scalar are the runtime's.
+//   PT-4 One gradient is one step, whoever uses it.
+#pragma once
+
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "paceline/actors/role_host.h"
+#include "paceline/actors/task.h"
+
+namespace paceline {
+
+using namespace std::chrono_literals;
+
+namespace detail {
+
+template <class M, class V>
+struct KindOf;
+template <class M, class... Ms>
+struct KindOf<M, std::variant<Ms...>> {
+  static constexpr std::uint8_t value = [] {
+    std::uint8_t kind = 1;
+    (void)((std::is_same_v<M, Ms> || (++kind, false)) || ...);
+    return kind;
+  }();
+  static_assert(value <= sizeof...(Ms), "not a message of this protocol");
+  static_assert(sizeof...(Ms) < 32, "kinds are bits of a mask");
+};
+template <class M>
+struct GoneOr {
+  template <class P>
+  static constexpr std::uint8_t kind = KindOf<M, typename P::Message>::value;
+};
+template <>
+struct GoneOr<Gone> {
+  template <class P>
+  static constexpr std::uint8_t kind = 0;
+};
+template <class P, class M>
+inline constexpr std::uint8_t kKind = GoneOr<M>::template kind<P>;
+
+/// An operation on its way through co_await. Made by functions alone (TK-3).
+template <class Op, class R>
+struct Awaiting {
+  RoleHost& host;
+  Op op;
+  R (*finish)(RoleHost&, Op&);
+
+  bool await_ready() const noexcept { return false; }
+  bool await_suspend(std::coroutine_handle<> role) {
+    op.role = role;
+    return !host.start(op);
+  }
+  R await_resume() { return finish(host, op); }
+};
+
+}  // namespace detail
+
+/// What receiving one type of message gives; empty when the deadline passed.
+template <class M>
+class Mail {
+ public:
+  Mail(bool ok, const Packet& packet) : ok_(ok), from_{packet.from}, round_(packet.round) {
+    if (ok) std::memcpy(static_cast<void*>(&message_), packet.payload, sizeof message_);
+  }
+  explicit operator bool() const { return ok_; }
+  const M& operator*() const { return message_; }
+  const M* operator->() const { return &message_; }
+  Address from() const { return from_; }
+  std::uint64_t round() const { return round_; }
+
+ private:
+  bool ok_;
+  Address from_;
+  std::uint64_t round_;
+  M message_{};
+};
+
+/// What receiving several types gives; empty when the deadline passed.
+template <class P>
+class Envelope {
+ public:
+  Envelope(bool ok, const Packet& packet) : ok_(ok), packet_(packet) {}
+  explicit operator bool() const { return ok_; }
+  Address from() const { return {packet_.from}; }
+  std::uint64_t round() const { return packet_.round; }
+  /// The message, if it is an M.
+  template <class M>
+  std::optional<M> as() const {
+    if (!ok_ || packet_.kind != detail::kKind<P, M>) return std::nullopt;
+    M message;
+    std::memcpy(static_cast<void*>(&message), packet_.payload, sizeof message);
+    return message;
+  }
+
+ private:
+  bool ok_;
+  Packet packet_;
+};
+
+template <class P>
+class Port {
+ public:
+  explicit Port(RoleHost& host) : host_(&host) {}
+
+  // ---- who and where ----
+  const typename P::Hyper& hyper() const {
+    return *static_cast<const typename P::Hyper*>(host_->hyper());
+  }
+  const Place& place() const { return host_->place(); }
+  Address self() const { return host_->self(); }
+  Rank rank() const { return self().index; }  ///< of a worker
+  std::uint32_t group() const { return place().group(self()); }
+  Address leader() const { return place().leader(group()); }
+  Address global() const { return place().global(); }
+  /// Whether another step may be taken.
+  bool running() const { return host_->running(); }
+
+  // ---- vectors ----
+  const VectorMath& math() const { return host_->math(); }
+  const Sgd& sgd() const { return host_->sgd(); }
+  Rng& rng() const { return host_->rng(); }
+  Vector x() const { return vector("x"); }  ///< the role's parameters
+  Vector g() const { return vector("g"); }  ///< its last gradient
+  Vector vector(std::string_view name) const { return host_->vector(name); }
+  /// What a pin of a vector's slot holds.
+  ConstVector view(const Pin& pin) const { return {pin.bytes().data(), host_->dimension()}; }
+
+  // ---- gradients and updates ----
+  /// The loss of the next batch at x; leaves the gradient in g().
+  auto gradient() const { return gradient(x()); }
+  auto gradient(ConstVector at) const {
+    return detail::Awaiting<GradientOp, double>{
+        *host_, {{}, at, g()}, [](RoleHost& host, GradientOp& op) {
+          host.count_step();
+          return op.loss;
+        }};
+  }
+  /// Before the gradient of an update(): Sutskever's half step; nothing for other forms of
+  /// momentum.
+  void look_ahead() const {
+    if (sgd().form == Momentum::sutskever) math().look_ahead(sgd(), x(), vector("momentum"));
+  }
+  /// The optimiser's step with g(), then the pulls in their order, in one pass.
+  void update(std::span<const Pull> pulls = {}) const { host_->update(pulls); }
+  /// look_ahead(), gradient() and update(); the loss.
+  auto step() const {
+    look_ahead();
+    return detail::Awaiting<GradientOp, double>{
+        *host_, {{}, x(), g()}, [](RoleHost& host, GradientOp& op) {
+          host.count_step();
+          host.update({});
+          return op.loss;
+        }};
+  }
+  /// x -= strength (x - leader)
+  void pull(ConstVector leader, double strength) const { host_->pull({leader, strength}); }
+
+  // ---- slots ----
+  /// Publishes a copy of v. @return its version; 0 when readers hold every other buffer: what was
+  /// published stays the newest, try again at the next boundary
+  std::uint64_t publish(std::uint32_t slot, ConstVector v) const {
+    const VectorMath& m = math();
+    return publish_with(slot, [&](std::span<std::byte> to) { m.copy({to.data(), v.count}, v); });
+  }
+  /// The same, written in place by write(std::span<std::byte>).
+  std::uint64_t publish_with(std::uint32_t slot,
+                             const std::function<void(std::span<std::byte>)>& write) const {
+    return host_->publish(slot, write);
+  }
+  /// Pins version `at_least` or a newer one: in place within the node, else after one read for the
+  /// whole node. Empty when it cannot be had in time.
+  auto pin(Address owner, std::uint32_t slot, std::uint64_t at_least, nanoseconds within) const {
+    return detail::Awaiting<PinOp, Pin>{*host_,
+                                        {{}, {owner, slot}, at_least, within, {}},
+                                        [](RoleHost&, PinOp& op) { return std::move(op.got); }};
+  }
+  /// Pins the newest that this node holds, at once; empty when it holds none.
+  Pin pin_held(Address owner, std::uint32_t slot) const {
+    PinOp op;
+    op.slot = {owner, slot};
+    host_->start(op);
+    return std::move(op.got);
+  }
+  void prefetch(Address owner, std::uint32_t slot, std::uint64_t at_least) const {
+    host_->prefetch({owner, slot}, at_least);
+  }
+  /// The newest version that this node knows of; it may hold an older one.
+  std::uint64_t newest(Address owner, std::uint32_t slot) const {
+    return host_->newest({owner, slot});
+  }
+
+  // ---- messages ----
+  template <class M>
+  void send(Address to, const M& message, std::uint64_t round = 0) const {
+    static_assert(std::is_trivially_copyable_v<M> && sizeof(M) <= sizeof(Packet::payload));
+    Packet packet;
+    packet.round = round;
+    packet.from = self().index;
+    packet.kind = detail::kKind<P, M>;
+    packet.bytes = sizeof(M);
+    std::memcpy(packet.payload, &message, sizeof(M));
+    host_->send(to, packet);
+  }
+  template <class M>
+  void send_group(const M& message, std::uint64_t round = 0) const {
+    const std::uint32_t l = place().per_group;
+    for (Rank r = group() * l; r < (group() + 1) * l; ++r) send(place().worker(r), message, round);
+  }
+  template <class M>
+  void send_leaders(const M& message, std::uint64_t round = 0) const {
+    for (std::uint32_t j = 0; j < place().groups; ++j) send(place().leader(j), message, round);
+  }
+  template <class M>
+  void send_workers(const M& message, std::uint64_t round = 0) const {
+    for (Rank r = 0; r < place().workers(); ++r) send(place().worker(r), message, round);
+  }
+
+  /// The oldest message of the types named, of all types if none is; others stay. What belongs to
+  /// a round before `round` is dropped. One type gives Mail<M>, several an Envelope.
+  /// @param within  0: what arrives before the role would go on
+  template <class M>
+  auto receive(nanoseconds within, std::uint64_t round = 0) const {
+    return detail::Awaiting<ReceiveOp, Mail<M>>{
+        *host_, {{}, wanted<M>(round), within}, [](RoleHost& host, ReceiveOp& op) {
+          if (op.ok) host.heard(op.got);
+          return Mail<M>(op.ok, op.got);
+        }};
+  }
+  template <class... Ms>
+  requires(sizeof...(Ms) != 1) auto receive(nanoseconds within, std::uint64_t round = 0) const {
+    return detail::Awaiting<ReceiveOp, Envelope<P>>{
+        *host_, {{}, wanted<Ms...>(round), within}, [](RoleHost& host, ReceiveOp& op) {
+          if (op.ok) host.heard(op.got);
+          return Envelope<P>(op.ok, op.got);
+        }};
+  }
+  /// What is there already.
+  template <class M>
+  Mail<M> take(std::uint64_t round = 0) const {
+    Packet packet;
+    const bool ok = host_->take(wanted<M>(round), packet);
+    if (ok) host_->heard(packet);
+    return {ok, packet};
+  }
+
+  // ---- what others see ----
+  void count(std::string_view name, std::uint64_t n = 1) const { host_->count(name, n); }
+  void record(const Event& event) const { host_->record(event); }
+  void record_missing(std::uint64_t round, std::string_view what,
+                      std::span<const Address> missing) const {
+    host_->record_missing(round, what, missing);
+  }
+
+ private:
+  template <class... Ms>
+  static Wanted wanted(std::uint64_t round) {
+    if constexpr (sizeof...(Ms) == 0) return {~0u, round};
+    return {(0u | ... | (1u << detail::kKind<P, Ms>)), round};
+  }
+
+  RoleHost* host_;
+};
+
+}  // namespace paceline

@@ -1,0 +1,85 @@
+// Protocols by name. A protocol is a struct P with
+//   struct Hyper       its constants, `each(f)` naming them and `validate(place)`
+//   using Message      a std::variant of trivially copyable structs
+//   static Task<> worker(Port<P>), leader(Port<P>), global(Port<P>)     as many as it has
+//   static std::vector<SlotShape> slots(Role, const VectorMath&, std::size_t dimension, const
+//   Place&) static bool whole_vectors(Role)
+// in a file of its own under protocols/, and one line in protocol.cc.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "paceline/actors/port.h"
+#include "paceline/actors/setting.h"
+#include "paceline/net/arena.h"
+#include "paceline/result.h"
+
+namespace paceline {
+
+/// One role of a protocol, as a runtime starts it.
+struct RoleKind {
+  Task<> (*start)(RoleHost&) = nullptr;  ///< null: the protocol has no such role
+  /// Reads or writes whole vectors: runs detached, never on the scheduler's threads.
+  bool whole_vectors = false;
+  explicit operator bool() const { return start != nullptr; }
+};
+
+struct Protocol {
+  std::string_view name;
+  std::string_view about;  ///< one line with its source
+  RoleKind worker, leader, global;
+  /// The shapes of the slots of one role. The first slot of a worker or centre holds its parameters
+  /// (kParameters).
+  std::vector<SlotShape> (*slots)(Role, const VectorMath&, std::size_t dimension, const Place&);
+  /// The names that hyper() knows.
+  std::vector<std::string> (*setting_names)();
+  /// The protocol's constants out of settings. @return an error that names the unknown key and the
+  /// known ones, or the bad value and what would do, or a contradiction
+  Result<std::shared_ptr<const void>> (*hyper)(const Settings& settings, const Place& place);
+
+  const RoleKind& kind(Role role) const {
+    return role == Role::worker ? worker : role == Role::leader ? leader : global;
+  }
+  /// The result is the centre's vector and not that of an elected leader.
+  bool has_centre() const { return global && global.whole_vectors; }
+};
+
+/// Null if there is none.
+const Protocol* find_protocol(std::string_view name);
+std::vector<const Protocol*> protocols();
+
+/// Describes P for the table.
+template <class P>
+Protocol describe(std::string_view name, std::string_view about) {
+  Protocol p;
+  p.name = name;
+  p.about = about;
+  if constexpr (requires { &P::worker; })
+    p.worker = {[](RoleHost& host) { return P::worker(Port<P>(host)); },
+                P::whole_vectors(Role::worker)};
+  if constexpr (requires { &P::leader; })
+    p.leader = {[](RoleHost& host) { return P::leader(Port<P>(host)); },
+                P::whole_vectors(Role::leader)};
+  if constexpr (requires { &P::global; })
+    p.global = {[](RoleHost& host) { return P::global(Port<P>(host)); },
+                P::whole_vectors(Role::global)};
+  p.slots = &P::slots;
+  p.setting_names = [] {
+    typename P::Hyper hyper;
+    return setting_names(hyper);
+  };
+  p.hyper = [](const Settings& settings,
+               const Place& place) -> Result<std::shared_ptr<const void>> {
+    auto hyper = std::make_shared<typename P::Hyper>();
+    PACELINE_TRYV(assign(*hyper, settings));
+    PACELINE_TRYV(hyper->validate(place));
+    return std::shared_ptr<const void>(std::move(hyper));
+  };
+  return p;
+}
+
+}  // namespace paceline

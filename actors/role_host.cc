@@ -1,0 +1,59 @@
+#include "paceline/actors/role_host.h"
+
+#include <fmt/format.h>
+
+namespace paceline {
+
+std::uint64_t RoleHost::publish(std::uint32_t index,
+                                const std::function<void(std::span<std::byte>)>& write) {
+  auto loan = slot(index).loan();
+  if (!loan) {
+    count("busy");
+    return 0;
+  }
+  write(loan->bytes());
+  return std::move(*loan).publish();
+}
+
+void RoleHost::pull(const Pull& pull) { math().pull(vector("x"), pull); }
+
+void RoleHost::update(std::span<const Pull> pulls) {
+  const Vector momentum = sgd_.form == Momentum::none ? Vector{} : vector("momentum");
+  math().update(sgd_, vector("x"), momentum, vector("g"), pulls);
+}
+
+double RoleHost::coordination_share(std::size_t pulls) const {
+  const double own = sgd_.form == Momentum::none ? 3 : 5;  // x and momentum both ways, g once
+  return static_cast<double>(pulls) / (own + static_cast<double>(pulls));
+}
+
+Vector RoleHost::vector(std::string_view name) {
+  if (const auto it = vectors_.find(name); it != vectors_.end()) return it->second;
+  return vectors_.emplace(std::string(name), allocate(name)).first->second;
+}
+
+void RoleHost::count(std::string_view name, std::uint64_t n) {
+  if (const auto it = counts_.find(name); it != counts_.end())
+    it->second += n;
+  else
+    counts_.emplace(std::string(name), n);
+}
+
+void RoleHost::record_missing(std::uint64_t round, std::string_view what,
+                              std::span<const Address> missing) {
+  std::string text =
+      fmt::format("round {}: {} waited in vain for {} from", round, place().name(self()), what);
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    text += fmt::format("{} {}", i ? "," : "", place().name(missing[i]));
+    if (const auto it = heard_.find(missing[i].index); it != heard_.end())
+      text += fmt::format(" (last heard {:.3f} s ago, in round {})",
+                          std::chrono::duration<double>(now() - it->second.at).count(),
+                          it->second.round);
+    else
+      text += " (never heard)";
+  }
+  count("timeout");
+  record(FaultEvent{round, std::move(text)});
+}
+
+}  // namespace paceline

@@ -1,0 +1,156 @@
+// What a runtime gives one role: the far side of the port. The actors and the virtual-time driver
+// implement it. Threading: a role and its host live on one executor at a time; only the host
+// resumes the role.
+//   RH-1 start() returning true means "already served": the role goes on without having been
+//   suspended. Otherwise the host keeps the operation, which lives in the role's frame, fills it
+//   in, and resumes `op.role` once.
+//   RH-2 A receive with no waiting time may suspend: in virtual time it fires after everything else
+//   of its instant.
+//   RH-3 Every message sent is taken once, is lost with a role that crashed, or comes back as Gone.
+//   A worker's end is told to its leader and to the global leader as Gone, after all that it sent.
+#pragma once
+
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "paceline/actors/event.h"
+#include "paceline/actors/packet.h"
+#include "paceline/compute/vector_math.h"
+#include "paceline/net/slot.h"
+
+namespace paceline {
+
+using std::chrono::nanoseconds;
+
+/// Slot `index` of the role `owner`.
+struct SlotRef {
+  Address owner;
+  std::uint32_t index = 0;
+  bool operator==(const SlotRef&) const = default;
+  auto operator<=>(const SlotRef&) const = default;
+};
+/// Every whole-vector role publishes its parameters here, at least when it ends.
+inline constexpr std::uint32_t kParameters = 0;
+/// As a version: read afresh, whatever a copy on this node holds.
+inline constexpr std::uint64_t kNewest = ~0ull;
+
+struct GradientOp {
+  std::coroutine_handle<> role;
+  ConstVector at;  ///< [P]
+  Vector g;        ///< [P], filled in
+  double loss = 0;
+};
+struct ReceiveOp {
+  std::coroutine_handle<> role;
+  Wanted wanted;
+  nanoseconds within{0};
+  bool ok = false;
+  Packet got{};
+};
+struct PinOp {
+  std::coroutine_handle<> role;
+  SlotRef slot;
+  std::uint64_t at_least = 0;  ///< version; got stays empty when it cannot be had in time
+  nanoseconds within{0};
+  Pin got{};
+};
+
+/// What decides a role; its host is built from this.
+struct RoleSetup {
+  Address self;
+  Place place;
+  const void* hyper = nullptr;  ///< the protocol's; outlives the host
+  const VectorMath* math = nullptr;
+  std::size_t dimension = 0;  ///< P, scalars
+  Sgd sgd;
+  std::uint64_t seed = 1;
+};
+
+class RoleHost {
+ public:
+  explicit RoleHost(const RoleSetup& setup)
+      : setup_(setup), sgd_(setup.sgd), rng_(setup.seed, setup.self.index) {}
+  virtual ~RoleHost() = default;
+  RoleHost(const RoleHost&) = delete;
+  RoleHost& operator=(const RoleHost&) = delete;
+
+  // May suspend the role.
+  virtual bool start(GradientOp& op) = 0;
+  virtual bool start(ReceiveOp& op) = 0;
+  /// With `within` 0 always served at once, from what this node holds.
+  virtual bool start(PinOp& op) = 0;
+
+  // Never waits.
+  virtual bool take(const Wanted& wanted, Packet& out) = 0;
+  virtual void send(Address to, const Packet& packet) = 0;
+  /// Begins to bring a version of a slot to this node, if it lies elsewhere: one read for the node.
+  virtual void prefetch(SlotRef slot, std::uint64_t at_least) = 0;
+  /// The newest version of a slot that this node knows of.
+  virtual std::uint64_t newest(SlotRef slot) const = 0;
+  virtual Slot slot(std::uint32_t index) = 0;  ///< its own
+  /// Whether the role may take another step: budget and stop flag.
+  virtual bool running() = 0;
+  virtual void record(const Event& event) = 0;
+  /// For the words in faults alone: protocols read no clock.
+  virtual nanoseconds now() const = 0;
+
+  // Whole-vector work, virtual so that a runtime can account its time; an override calls this one.
+  /// Lets `write` fill a buffer of an own slot, and publishes it. @return the version, or 0 when
+  /// readers hold every other buffer (counted as "busy")
+  virtual std::uint64_t publish(std::uint32_t slot,
+                                const std::function<void(std::span<std::byte>)>& write);
+  /// x -= strength (x - leader)
+  virtual void pull(const Pull& pull);
+  /// The optimiser's step on x, then the pulls, in one pass.
+  virtual void update(std::span<const Pull> pulls);
+  /// What part of the bytes that update() moves are reads of leaders.
+  double coordination_share(std::size_t pulls) const;
+
+  Address self() const { return setup_.self; }
+  const Place& place() const { return setup_.place; }
+  const void* hyper() const { return setup_.hyper; }
+  const VectorMath& math() const { return *setup_.math; }
+  std::size_t dimension() const { return setup_.dimension; }
+  Sgd& sgd() { return sgd_; }
+  Rng& rng() { return rng_; }
+  /// [P], made on first use: "x" begins as the initial parameters, all others as zero. Checkpoints
+  /// and tests find vectors by name.
+  Vector vector(std::string_view name);
+  const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
+
+  /// Counts what happens, by name.
+  void count(std::string_view name, std::uint64_t n = 1);
+  const std::map<std::string, std::uint64_t, std::less<>>& counts() const { return counts_; }
+  std::uint64_t steps() const { return steps_; }  ///< gradients taken
+  void count_step() { ++steps_; }
+
+  /// Notes a sign of life; the port calls it for each message that the role takes.
+  void heard(const Packet& packet) { heard_[packet.from] = {now(), packet.round}; }
+  /// Records that `missing` did not send `what` in time: who, the round, the last sign of life.
+  void record_missing(std::uint64_t round, std::string_view what, std::span<const Address> missing);
+
+ protected:
+  /// Memory for one named vector, in the runtime's place and with its first values.
+  virtual Vector allocate(std::string_view name) = 0;
+
+ private:
+  struct Sign {
+    nanoseconds at;
+    std::uint64_t round;
+  };
+  const RoleSetup setup_;
+  Sgd sgd_;
+  Rng rng_;
+  std::uint64_t steps_ = 0;
+  std::map<std::string, Vector, std::less<>> vectors_;
+  std::map<std::string, std::uint64_t, std::less<>> counts_;
+  std::map<std::uint32_t, Sign> heard_;
+};
+
+}  // namespace paceline

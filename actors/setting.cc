@@ -1,0 +1,64 @@
+#include "paceline/actors/setting.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+
+namespace paceline {
+namespace {
+
+template <class T>
+bool parse_number(std::string_view text, T& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+Error bad_value(std::string_view key, std::string_view text, std::string_view wanted) {
+  return fail(std::errc::invalid_argument, "{} is \"{}\": give {}", key, text, wanted);
+}
+
+}  // namespace
+
+Result<> parse_setting(std::string_view key, std::string_view text, std::uint64_t& value) {
+  if (!parse_number(text, value)) return bad_value(key, text, "a whole number of 0 or more");
+  return success();
+}
+
+Result<> parse_setting(std::string_view key, std::string_view text, double& value) {
+  double number = 0;
+  if (!parse_number(text, number) || !std::isfinite(number))
+    return bad_value(key, text, "a finite number");
+  value = number;
+  return success();
+}
+
+Result<> parse_setting(std::string_view key, std::string_view text, bool& value) {
+  static constexpr std::string_view kWords[] = {"false", "true"};
+  PACELINE_TRY(const std::size_t at, parse_word(key, text, kWords));
+  value = at == 1;
+  return success();
+}
+
+Result<> parse_setting(std::string_view key, std::string_view text,
+                       std::chrono::nanoseconds& value) {
+  double seconds = 0;
+  if (!parse_number(text, seconds) || !(seconds >= 0 && seconds <= 1e9))
+    return bad_value(key, text, "seconds from 0 to 1e9");
+  value = std::chrono::nanoseconds(std::llround(seconds * 1e9));
+  return success();
+}
+
+Result<std::size_t> parse_word(std::string_view key, std::string_view text,
+                               std::span<const std::string_view> words) {
+  for (std::size_t i = 0; i < words.size(); ++i)
+    if (words[i] == text) return i;
+  return bad_value(key, text, fmt::format("one of {}", fmt::join(words, ", ")));
+}
+
+Error unknown_setting(std::string_view key, const std::vector<std::string>& names) {
+  return fail(std::errc::invalid_argument, "no setting \"{}\" in this protocol: it has {}", key,
+              fmt::join(names, ", "));
+}
+
+}  // namespace paceline
