@@ -3,10 +3,11 @@
 namespace paceline {
 
 Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device, const Network& network,
-                                                     const CompileOptions& options,
-                                                     BatchStream stream) {
-  PACELINE_TRY(auto executable, device.compile(network.program(), options));
-  return std::unique_ptr<CnnEngine>(new CnnEngine(std::move(executable), std::move(stream)));
+                                                     const CompileOptions& compile,
+                                                     const Data& data,
+                                                     const StreamOptions& stream) {
+  PACELINE_TRY(auto executable, device.compile(network.program(), compile));
+  return std::unique_ptr<CnnEngine>(new CnnEngine(std::move(executable), data, stream));
 }
 
 double CnnEngine::gradient(ConstVector x, Vector g, Rng& rng) {

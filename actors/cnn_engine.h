@@ -14,15 +14,15 @@ namespace paceline {
 
 class CnnEngine final : public GradientEngine {
  public:
-  /// @param stream  of batches of exactly options.batch images
+  /// @param data  outlives the engine; @param stream  whose batch is compile's
   static Result<std::unique_ptr<CnnEngine>> create(Device& device, const Network& network,
-                                                   const CompileOptions& options,
-                                                   BatchStream stream);
+                                                   const CompileOptions& compile, const Data& data,
+                                                   const StreamOptions& stream);
   double gradient(ConstVector x, Vector g, Rng& rng) override;
 
  private:
-  CnnEngine(std::unique_ptr<Executable> executable, BatchStream stream)
-      : executable_(std::move(executable)), stream_(std::move(stream)) {}
+  CnnEngine(std::unique_ptr<Executable> executable, const Data& data, const StreamOptions& stream)
+      : executable_(std::move(executable)), stream_(data, stream) {}
   std::unique_ptr<Executable> executable_;
   BatchStream stream_;
 };

@@ -40,11 +40,11 @@ struct Tick {};   ///< a service to itself: look at your deadline
 struct Drain {};  ///< run -> services: how many messages have you handled?
 struct Fetch {    ///< role -> courier: bring this slot to our group
   SlotRef slot;
-  std::uint64_t at_least = 0;
-  Address asker;
+  Address asker;             ///< who gets Fetched; nobody: a prefetch
+  std::uint64_t ticket = 0;  ///< comes back with the answer
 };
 struct Fetched {  ///< courier -> asker: it is there, or cannot be had now
-  SlotRef slot;
+  std::uint64_t ticket = 0;
 };
 struct EngineReady {  ///< engine -> run
   Rank rank = 0;

@@ -1,1 +1,351 @@
-// in the making
+#include "paceline/actors/run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <optional>
+
+#include "paceline/actors/courier.h"
+#include "paceline/actors/evaluator.h"
+#include "paceline/actors/metrics_file.h"
+#include "paceline/actors/recorder.h"
+#include "paceline/actors/run_context.h"
+#include "paceline/actors/service.h"
+#include "paceline/actors/summary.h"
+#include "paceline/actors/worker.h"
+#include "paceline/layers/safetensors.h"
+
+namespace paceline {
+namespace {
+
+using namespace std::chrono_literals;
+
+Settings settings_of(const RunOptions& o, const Protocol& protocol) {
+  Settings all{{"mode", o.mode == Mode::barrier ? "barrier" : "nonblocking"},
+               {"tau", fmt::format("{}", o.tau)},
+               {"tau_global", fmt::format("{}", o.tau_global)},
+               {"pull", fmt::format("{}", o.pull)},
+               {"pull_global", fmt::format("{}", o.pull_global)},
+               {"score_window", fmt::format("{}", o.score_window)},
+               {"staleness", fmt::format("{}", o.staleness)},
+               {"lockstep", o.deterministic ? "true" : "false"},
+               {"patience", fmt::format("{}", o.patience)}};
+  const std::vector<std::string> known = protocol.setting_names();
+  std::erase_if(all, [&](const auto& setting) {
+    return std::ranges::find(known, setting.first) == known.end();
+  });
+  return all;
+}
+
+std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
+  if (o.steps) return o.steps * o.workers;
+  return static_cast<std::uint64_t>(
+      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch)));
+}
+
+/// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
+/// caller.
+class Ride {
+ public:
+  Ride(caf::actor_system& system, RunContext& context, RunControl& control,
+       const std::function<void(const Progress&)>& progress)
+      : context_(context),
+        options_(context.options),
+        control_(control),
+        progress_(progress),
+        system_(system),
+        self_(system) {}
+
+  Result<RunSummary> go() {
+    const double started = wall_seconds();
+    PACELINE_TRYV(spawn());
+    if (auto ready = await_engines(); !ready) {
+      wind_up();
+      return ready.error();
+    }
+    train();
+    const double train_seconds = context_.live.train_seconds(wall_seconds());
+    drain();
+    const Result<> written = finish(train_seconds, started);
+    wind_up();
+    PACELINE_TRYV(written);
+    return summary_;
+  }
+
+ private:
+  Result<> spawn();
+  Result<> await_engines();
+  void train();
+  void drain();
+  Result<> finish(double train_seconds, double started);
+  void wind_up();
+
+  void stop(const char* why);
+  void look_around();
+  void assess(Assess::What what);
+  void assessed(const Assessed& result);
+  void await_assessment();
+  Result<> flush();
+  Address leader() const;
+  void report(const char* phase);
+
+  RunContext& context_;
+  const RunOptions& options_;
+  RunControl& control_;
+  const std::function<void(const Progress&)>& progress_;
+  caf::actor_system& system_;
+  caf::scoped_actor self_;
+  std::deque<WorkerHost> workers_;
+  std::deque<ServiceHost> services_;
+  EvaluatorActor evaluator_;
+  std::size_t alive_ = 0, crashed_ = 0;
+  bool assessing_ = false;
+  double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
+  std::optional<Assessed> last_leader_, last_mean_;
+  std::string failure_;
+  RunSummary summary_;
+};
+
+Result<> Ride::spawn() {
+  PACELINE_TRY(auto file, MetricsFile::create(options_.directory / "metrics.jsonl"));
+  context_.recorder = spawn_recorder(system_, std::move(file), &context_);
+  const caf::actor me = caf::actor_cast<caf::actor>(self_);
+  evaluator_ = spawn_evaluator(system_, &context_, me);
+  for (std::uint32_t group = 0; group < context_.place.groups; ++group)
+    context_.couriers.push_back(spawn_courier(system_, &context_, group));
+  context_.directory.resize(context_.place.roles());
+  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i) {
+    const RoleKind& kind = context_.protocol->kind(context_.place.role({i}));
+    if (kind)
+      context_.directory[i] =
+          spawn_service(system_, &services_.emplace_back(context_, Address{i}), kind.whole_vectors);
+  }
+  for (Rank r = 0; r < context_.place.workers(); ++r)
+    context_.directory[r] =
+        spawn_worker(system_, &workers_.emplace_back(context_, r), &context_, me);
+  alive_ = workers_.size();
+  return success();
+}
+
+Result<> Ride::await_engines() {
+  Result<> all = success();
+  for (std::size_t ready = 0; ready < workers_.size(); ++ready)
+    self_->receive([&](const EngineReady& engine) {
+      if (!engine.error.empty() && all)
+        all = fail(std::errc::not_supported, "worker {}: {}", engine.rank, engine.error);
+    });
+  return all;
+}
+
+void Ride::train() {
+  context_.live.begun.store(wall_seconds());
+  for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
+    if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
+  while (alive_ > 0) {
+    self_->receive(
+        [&](const EngineEnded& end) {
+          --alive_;
+          crashed_ += end.crashed;
+        },
+        [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+    look_around();
+  }
+  if (summary_.ended_by.empty())
+    summary_.ended_by = crashed_ == workers_.size() ? "error" : "steps";
+}
+
+void Ride::stop(const char* why) {
+  if (!summary_.ended_by.empty()) return;
+  summary_.ended_by = why;
+  context_.budget.stop();
+  for (Rank r = 0; r < context_.place.workers(); ++r) tell(&*self_, context_.directory[r], Stop{});
+}
+
+/// Between messages: is it time to stop, to evaluate, to say how it goes?
+void Ride::look_around() {
+  const double t = context_.train_seconds();
+  if (control_.stopping()) stop("interrupt");
+  if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
+  if (auto flushed = flush(); !flushed) stop("error");
+  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && leader() != Address{} &&
+      summary_.ended_by.empty()) {
+    assessed_at_ = t;
+    assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot);
+  }
+  report("train");
+}
+
+void Ride::assess(Assess::What what) {
+  assessing_ = true;
+  tell(&*self_, evaluator_, Assess{what, leader(), context_.train_seconds()});
+}
+
+void Ride::assessed(const Assessed& result) {
+  if (result.last) assessing_ = false;
+  summary_.evaluation_cpu_seconds += result.cpu_seconds;
+  if (!result.failure.empty()) {
+    failure_ = result.failure;
+    return stop("error");
+  }
+  if (result.what == Assess::What::snapshot ||
+      (result.what == Assess::What::snapshots && result.last))
+    return;
+  (result.mean ? last_mean_ : last_leader_) = result;
+  if (options_.target_error && !result.mean && result.error <= *options_.target_error)
+    stop("target_error");
+}
+
+void Ride::await_assessment() {
+  while (assessing_) {
+    self_->receive([&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+    report("evaluate");
+  }
+}
+
+/// Lets leaders handle what the workers sent last: an exit message would overtake it.
+void Ride::drain() {
+  for (std::uint64_t before = 1, after = 0; before != after;) {
+    before = std::exchange(after, 0);
+    const auto add = [&](std::uint64_t handled) { after += handled; };
+    const auto drained = [&](const auto& actor) {
+      ask(&*self_, actor, 10s, Drain{}).receive(add, [](const caf::error&) {});
+    };
+    for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+      if (context_.directory[i]) drained(context_.directory[i]);
+    for (const CourierActor& courier : context_.couriers) drained(courier);
+  }
+  static_cast<void>(flush());  // and the recorder has seen the last election
+}
+
+Result<> Ride::finish(double train_seconds, double started) {
+  await_assessment();
+  const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
+  const bool begun = context_.arenas->newest({best, kParameters}) > 0;
+  if (begun && failure_.empty()) {
+    if (options_.evaluate == Evaluate::after) {
+      assess(Assess::What::snapshots);
+      await_assessment();
+    }
+    for (const Assess::What what : {Assess::What::leader, Assess::What::mean}) {
+      assessing_ = true;
+      tell(&*self_, evaluator_, Assess{what, best, train_seconds});
+      await_assessment();
+    }
+  }
+  summary_.test_error_leader = last_leader_ ? last_leader_->error : NAN;
+  summary_.test_error_mean = last_mean_ ? last_mean_->error : NAN;
+  summary_.train_seconds = train_seconds;
+  summary_.steps = context_.live.steps.load();
+  summary_.images_per_second = static_cast<double>(summary_.steps * options_.batch) / train_seconds;
+  summary_.leader_changes = context_.live.leader_changes.load();
+  summary_.seed = options_.seed;
+  double coordination = 0, trained = 0;
+  const auto add_counts = [&](const RoleHost& host) {
+    for (const auto& [name, n] : host.counts()) summary_.events[name] += n;
+  };
+  for (const WorkerHost& worker : workers_) {
+    coordination += worker.coordination_seconds();
+    trained += worker.train_seconds();
+    add_counts(worker);
+  }
+  for (const ServiceHost& service : services_) add_counts(service);
+  summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
+  PACELINE_TRYV(flush());
+  if (!failure_.empty()) return fail(std::errc::io_error, "{}", failure_);
+  if (crashed_ == workers_.size())
+    return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
+                (options_.directory / "metrics.jsonl").string());
+  if (begun) {
+    const Pin pin = context_.arenas->slot({best, kParameters}).pin();
+    const auto* x = reinterpret_cast<const float*>(pin.bytes().data());
+    PACELINE_TRYV(write_safetensors(options_.directory / "leader.safetensors",
+                                    context_.network.layout(),
+                                    {x, context_.network.layout().elements},
+                                    checkpoint_metadata(context_.network, context_.data)));
+  }
+  summary_.wall_seconds = wall_seconds() - started;
+  return write_file_atomically(options_.directory / "summary.json", summary_json(summary_));
+}
+
+/// Ends whatever still lives, in an order in which nobody waits for somebody who is gone.
+void Ride::wind_up() {
+  context_.budget.stop();
+  for (Rank r = 0; r < context_.place.workers(); ++r) tell(&*self_, context_.directory[r], Stop{});
+  while (alive_ > 0)
+    self_->receive([&](const EngineEnded&) { --alive_; }, [](const Assessed&) {},
+                   [](const EngineReady&) {});
+  const auto end = [&](const auto& actor) {
+    self_->monitor(actor);
+    self_->send_exit(actor, caf::exit_reason::user_shutdown);
+    self_->receive([](const caf::down_msg&) {});
+  };
+  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+    if (context_.directory[i]) end(context_.directory[i]);
+  for (const CourierActor& courier : context_.couriers) end(courier);
+  end(evaluator_);
+  end(context_.recorder);
+  for (ServiceHost& service : services_) service.clear();
+}
+
+Result<> Ride::flush() {
+  std::string failure;
+  ask(&*self_, context_.recorder, 30s, Flush{})
+      .receive([&](std::string& answer) { failure = std::move(answer); }, [](const caf::error&) {});
+  if (!failure.empty()) failure_ = failure;
+  return failure.empty() ? success() : Result<>(fail(std::errc::io_error, "{}", failure));
+}
+
+Address Ride::leader() const {
+  if (context_.protocol->has_centre()) return context_.place.global();
+  const Rank rank = context_.live.leader.load();
+  if (rank != kNobody) return context_.place.worker(rank);
+  return context_.place.workers() == 1 && context_.arenas->newest({{0}, kParameters}) > 0
+             ? Address{0}
+             : Address{};
+}
+
+void Ride::report(const char* phase) {
+  if (!progress_) return;
+  const LiveState& live = context_.live;
+  Progress p;
+  p.train_seconds = context_.train_seconds();
+  p.steps = live.steps.load();
+  p.steps_planned = context_.budget.planned();
+  p.images_per_second =
+      p.train_seconds > 0 ? static_cast<double>(p.steps * options_.batch) / p.train_seconds : 0;
+  if (options_.minutes > 0)
+    p.seconds_left = std::max(0.0, 60 * options_.minutes - p.train_seconds);
+  else if (p.steps > 0)
+    p.seconds_left = p.train_seconds *
+                     static_cast<double>(p.steps_planned - std::min(p.steps, p.steps_planned)) /
+                     static_cast<double>(p.steps);
+  if (live.leader.load() != kNobody) p.leader = live.leader.load();
+  if (std::isfinite(live.leader_score.load())) p.loss = live.leader_score.load();
+  if (std::isfinite(live.test_error.load())) p.test_error = live.test_error.load();
+  p.phase = phase;
+  progress_(p);
+}
+
+}  // namespace
+
+Result<RunSummary> run(caf::actor_system& system, const RunOptions& options, const Network& network,
+                       const Data& data, RunControl& control,
+                       const std::function<void(const Progress&)>& progress) {
+  PACELINE_TRYV(check(options));
+  RunContext context(options, network, data, planned_steps(options, data));
+  context.place = {options.groups, options.workers / options.groups};
+  context.protocol = find_protocol(options.protocol);
+  PACELINE_CHECK(context.protocol, "check() lets no unknown protocol through");
+  PACELINE_TRY(context.hyper,
+               context.protocol->hyper(settings_of(options, *context.protocol), context.place));
+  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
+  const std::size_t dimension = network.layout().elements;
+  context.initial.resize(dimension);
+  network.initialise(context.initial, options.seed);
+  PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
+                                                dimension, context.place, network.layout().hash()));
+  context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
+  return Ride(system, context, control, progress).go();
+}
+
+}  // namespace paceline

@@ -1,0 +1,60 @@
+#include "paceline/actors/actor_host.h"
+
+namespace paceline {
+namespace {
+
+RoleSetup setup_of(const RunContext& context, Address self) {
+  RoleSetup setup;
+  setup.self = self;
+  setup.place = context.place;
+  setup.hyper = context.hyper.get();
+  setup.math = &context.device->math();
+  setup.dimension = context.network.layout().elements;
+  setup.sgd = context.options.sgd;
+  setup.seed = context.options.seed;
+  return setup;
+}
+
+}  // namespace
+
+ActorHost::ActorHost(RunContext& context, Address self)
+    : RoleHost(setup_of(context, self)), context_(context) {}
+
+void ActorHost::send(Address to, const Packet& packet) {
+  anonymously_tell(context_.directory[to.index], to_wire(packet));
+}
+
+void ActorHost::prefetch(SlotRef ref, std::uint64_t at_least) {
+  if (context_.arenas->local(group(), ref) || context_.arenas->pin(group(), ref, at_least)) return;
+  anonymously_tell(context_.couriers[group()], Fetch{ref, Address{}, 0});
+}
+
+void ActorHost::record(const Event& event) {
+  if (context_.budget.stopped() && std::holds_alternative<FaultEvent>(event)) return;
+  anonymously_tell(context_.recorder, Observation{self(), context_.train_seconds(), event});
+}
+
+nanoseconds ActorHost::now() const {
+  return nanoseconds(static_cast<std::int64_t>(1e9 * context_.train_seconds()));
+}
+
+Vector ActorHost::allocate(std::string_view name) {
+  auto memory = context_.device->allocate(math().bytes(dimension()));
+  PACELINE_CHECK(memory, "{}: {}", place().name(self()), memory.error().message);
+  const Vector v{memory.value()->data(), dimension()};
+  memory_.push_back(std::move(memory).value());
+  if (name == "x") math().copy(v, ConstVector(context_.initial.data(), dimension()));
+  return v;
+}
+
+bool ActorHost::pin_or_fetch(PinOp& op) {
+  const bool local = context_.arenas->local(group(), op.slot);
+  const bool at_once = op.within.count() == 0;
+  if (local || at_once || op.at_least != kNewest)
+    op.got = context_.arenas->pin(group(), op.slot, at_once ? 0 : op.at_least);
+  if (op.got || local || at_once) return true;
+  anonymously_tell(context_.couriers[group()], Fetch{op.slot, self(), ++ticket_});
+  return false;
+}
+
+}  // namespace paceline

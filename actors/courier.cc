@@ -1,0 +1,30 @@
+#include "paceline/actors/courier.h"
+
+namespace paceline {
+namespace {
+
+struct CourierState {
+  static constexpr const char* name = "courier";
+  std::uint64_t carried = 0;
+};
+
+CourierActor::behavior_type courier(CourierActor::stateful_pointer<CourierState> self,
+                                    RunContext* context, std::uint32_t group) {
+  return {
+      [=](const Fetch& fetch) {
+        context->arenas->fetch(group, fetch.slot);
+        ++state(self).carried;
+        if (fetch.asker != Address{})
+          tell(self, context->directory[fetch.asker.index], Fetched{fetch.ticket});
+      },
+      [=](Drain) { return state(self).carried; },
+  };
+}
+
+}  // namespace
+
+CourierActor spawn_courier(caf::actor_system& system, RunContext* context, std::uint32_t group) {
+  return system.spawn<caf::detached>(courier, context, group);
+}
+
+}  // namespace paceline

@@ -1,0 +1,162 @@
+#include "paceline/actors/evaluator.h"
+
+#include <cmath>
+#include <memory>
+
+#include "paceline/layers/safetensors.h"
+
+namespace paceline {
+namespace {
+constexpr std::size_t kBatch = 128;
+}
+
+Evaluator::Evaluator(RunContext& context)
+    : context_(context),
+      stream_(context.data, *context.data.test, context.network.image(), kBatch),
+      x_(context.network.layout().elements) {}
+
+Result<Assessed> Evaluator::leader(Address leader, double t) {
+  PACELINE_TRYV(copy_leader(leader));
+  return evaluate(t, false);
+}
+
+Result<Assessed> Evaluator::mean(double t) {
+  PACELINE_TRYV(copy_mean());
+  return evaluate(t, true);
+}
+
+Result<> Evaluator::snapshot(Address leader, double t) {
+  const std::filesystem::path folder = context_.options.directory / "snapshots";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    return Error{error, fmt::format("cannot create {}: {}", folder.string(), error.message())};
+  for (const bool of_mean : {false, true}) {
+    PACELINE_TRYV(of_mean ? copy_mean() : copy_leader(leader));
+    const auto path =
+        folder / fmt::format("{:09.2f}-{}.safetensors", t, of_mean ? "mean" : "leader");
+    PACELINE_TRYV(write_safetensors(path, context_.network.layout(), x_,
+                                    checkpoint_metadata(context_.network, context_.data)));
+    snapshots_.push_back({t, of_mean, path});
+  }
+  return success();
+}
+
+Result<Assessed> Evaluator::evaluate(const Snapshot& snapshot) {
+  PACELINE_TRY(x_, read_safetensors(snapshot.path, context_.network.layout()));
+  std::error_code ignored;
+  std::filesystem::remove(snapshot.path, ignored);
+  std::filesystem::remove(snapshot.path.parent_path(), ignored);  // once it is empty
+  return evaluate(snapshot.t, snapshot.mean);
+}
+
+Result<> Evaluator::copy_leader(Address leader) {
+  const Pin pin = context_.arenas->slot({leader, kParameters}).pin();
+  if (!pin)
+    return fail(std::errc::resource_unavailable_try_again, "{} has published nothing yet",
+                context_.place.name(leader));
+  context_.device->math().copy({x_.data(), x_.size()}, {pin.bytes().data(), x_.size()});
+  return success();
+}
+
+Result<> Evaluator::copy_mean() {
+  std::vector<Pin> pins;
+  std::vector<ConstVector> vectors;
+  for (Rank r = 0; r < context_.place.workers(); ++r) {
+    Pin pin = context_.arenas->slot({context_.place.worker(r), kParameters}).pin();
+    if (!pin) continue;  // a worker that never came to publish has no say
+    vectors.emplace_back(pin.bytes().data(), x_.size());
+    pins.push_back(std::move(pin));
+  }
+  if (pins.empty())
+    return fail(std::errc::resource_unavailable_try_again, "no worker has published anything yet");
+  context_.device->math().mean({x_.data(), x_.size()}, vectors);
+  return success();
+}
+
+Result<Assessed> Evaluator::evaluate(double t, bool mean) {
+  if (!executable_) {
+    CompileOptions options;
+    options.batch = kBatch;
+    options.training = false;
+    options.deterministic = context_.options.deterministic;
+    PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
+    PACELINE_TRY(executable_, device_->compile(context_.network.program(), options));
+  }
+  const double since = thread_cpu_seconds();
+  Evaluation sum;
+  stream_.rewind();
+  for (const Batch* batch = &stream_.next(); !batch->labels.empty(); batch = &stream_.next()) {
+    const Evaluation part = executable_->evaluate({x_.data(), x_.size()}, *batch);
+    sum.loss_sum += part.loss_sum;
+    sum.errors += part.errors;
+    sum.images += part.images;
+  }
+  Assessed result;
+  result.mean = mean;
+  result.t = t;
+  result.error = static_cast<double>(sum.errors) / static_cast<double>(sum.images);
+  result.loss = sum.loss_sum / static_cast<double>(sum.images);
+  result.cpu_seconds = thread_cpu_seconds() - since;
+  return result;
+}
+
+namespace {
+
+struct EvaluatorState {
+  static constexpr const char* name = "evaluator";
+  std::unique_ptr<Evaluator> evaluator;
+};
+
+EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<EvaluatorState> self,
+                                        RunContext* context, const caf::actor& run) {
+  state(self).evaluator = std::make_unique<Evaluator>(*context);
+  return {[=](const Assess& assess) {
+    lower_thread_priority();
+    Evaluator& e = *state(self).evaluator;
+    const auto answer = [&](Result<Assessed> result, bool last) {
+      Assessed assessed = result ? std::move(result).value() : Assessed{};
+      if (!result) assessed.failure = result.error().message;
+      assessed.what = assess.what;
+      assessed.last = last;
+      if (result) tell(self, context->recorder, assessed);
+      tell(self, run, assessed);
+    };
+    switch (assess.what) {
+      case Assess::What::leader:
+        return answer(e.leader(assess.leader, assess.t), true);
+      case Assess::What::mean:
+        return answer(e.mean(assess.t), true);
+      case Assess::What::snapshot: {
+        Assessed saved;
+        saved.what = assess.what;
+        if (auto taken = e.snapshot(assess.leader, assess.t); !taken)
+          saved.failure = taken.error().message;
+        return tell(self, run, saved);
+      }
+      case Assess::What::snapshots: {
+        for (const Evaluator::Snapshot& s : e.snapshots()) answer(e.evaluate(s), false);
+        Assessed done;
+        done.what = assess.what;
+        return tell(self, run, done);
+      }
+    }
+  }};
+}
+
+}  // namespace
+
+EvaluatorActor spawn_evaluator(caf::actor_system& system, RunContext* context,
+                               const caf::actor& run) {
+  return system.spawn<caf::detached>(evaluator, context, run);
+}
+
+std::map<std::string, std::string> checkpoint_metadata(const Network& network, const Data& data) {
+  const Shape image = network.image();
+  return {{"network", network.name()},
+          {"data", data.name},
+          {"classes", std::to_string(network.classes())},
+          {"image", fmt::format("{}x{}x{}", image.height, image.width, image.channels)}};
+}
+
+}  // namespace paceline

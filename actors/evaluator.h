@@ -1,0 +1,54 @@
+// The evaluator runs the test set through the leader's parameters, or the mean of all workers', on
+// a thread of its own at low priority. It copies what it evaluates out of its slot first, so that
+// it never holds a buffer for long. Threading: an Evaluator is used by one thread; the actor is
+// detached.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "paceline/actors/run_context.h"
+#include "paceline/layers/input/batch_stream.h"
+
+namespace paceline {
+
+class Evaluator {
+ public:
+  explicit Evaluator(RunContext& context);
+
+  /// @param leader  the role whose newest published parameters lead
+  Result<Assessed> leader(Address leader, double t);
+  /// Of the mean of all workers' newest parameters, summed in rank order.
+  Result<Assessed> mean(double t);
+  /// Saves both for later, in `directory`/snapshots.
+  Result<> snapshot(Address leader, double t);
+  struct Snapshot {
+    double t;
+    bool mean;
+    std::filesystem::path path;
+  };
+  /// In the order taken; evaluating one removes its file.
+  const std::vector<Snapshot>& snapshots() const { return snapshots_; }
+  Result<Assessed> evaluate(const Snapshot& snapshot);
+
+ private:
+  Result<> copy_leader(Address leader);
+  Result<> copy_mean();
+  Result<Assessed> evaluate(double t, bool mean);
+
+  RunContext& context_;
+  std::unique_ptr<Device> device_;  // with one thread, whatever the workers use
+  std::unique_ptr<Executable> executable_;
+  TestStream stream_;
+  std::vector<float> x_;  // [P], what is evaluated
+  std::vector<Snapshot> snapshots_;
+};
+
+/// @param run  gets an Assessed for each Assess; so does the recorder
+EvaluatorActor spawn_evaluator(caf::actor_system& system, RunContext* context,
+                               const caf::actor& run);
+
+/// The metadata of a checkpoint of this network and data.
+std::map<std::string, std::string> checkpoint_metadata(const Network& network, const Data& data);
+
+}  // namespace paceline

@@ -1,0 +1,101 @@
+#include "paceline/actors/service.h"
+
+#include <exception>
+
+namespace paceline {
+
+bool ServiceHost::start(GradientOp&) {
+  PACELINE_CHECK(false, "{} has no data to take a gradient on", place().name(self()));
+  return true;
+}
+
+bool ServiceHost::start(ReceiveOp& op) {
+  op.ok = inbox_.take(op.wanted, op.got);
+  if (op.ok || op.within.count() == 0) return true;
+  receiving_ = &op;
+  wait_until(Clock::now() + op.within);
+  return false;
+}
+
+bool ServiceHost::start(PinOp& op) {
+  if (pin_or_fetch(op)) return true;
+  pinning_ = &op;
+  wait_until(Clock::now() + op.within);
+  return false;
+}
+
+void ServiceHost::begin(RoleActor::pointer actor) {
+  actor_ = actor;
+  const RoleKind& kind = context_.protocol->kind(place().role(self()));
+  role_ = kind.start(*this);
+  role_.resume();
+}
+
+void ServiceHost::deliver(const Packet& packet) {
+  ++handled_;
+  inbox_.push(packet);
+  if (!receiving_ || !inbox_.take(receiving_->wanted, receiving_->got)) return;
+  ReceiveOp& op = *std::exchange(receiving_, nullptr);
+  op.ok = true;
+  resume(op.role);
+}
+
+void ServiceHost::tick() {
+  armed_ = false;
+  if (!receiving_ && !pinning_) return;
+  if (Clock::now() < deadline_) return wait_until(deadline_);
+  resume(receiving_ ? std::exchange(receiving_, nullptr)->role
+                    : std::exchange(pinning_, nullptr)->role);
+}
+
+void ServiceHost::fetched(std::uint64_t answered) {
+  ++handled_;
+  if (!pinning_ || answered != ticket()) return;
+  PinOp& op = *std::exchange(pinning_, nullptr);
+  pin_fetched(op);
+  resume(op.role);
+}
+
+void ServiceHost::wait_until(Clock::time_point deadline) {
+  deadline_ = deadline;
+  if (std::exchange(armed_, true)) return;
+  tell_after(actor_, RoleActor{actor_}, std::max(deadline - Clock::now(), Clock::duration::zero()),
+             Tick{});
+}
+
+void ServiceHost::resume(std::coroutine_handle<> parked) {
+  parked.resume();
+  if (!role_.done()) return;
+  if (const std::exception_ptr error = role_.error()) try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      record(FaultEvent{0, fmt::format("{} ended: {}", place().name(self()), e.what())});
+    }
+}
+
+namespace {
+
+struct ServiceState {
+  static constexpr const char* name = "leader";
+};
+
+RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
+                                 ServiceHost* host) {
+  return {
+      [=](const Wire& wire) { host->deliver(to_packet(wire)); },
+      [=](Begin) { host->begin(self); },
+      [=](Stop) {},
+      [=](Tick) { host->tick(); },
+      [=](const Fetched& fetched) { host->fetched(fetched.ticket); },
+      [=](const EngineEnded&) {},
+      [=](Drain) { return host->handled(); },
+  };
+}
+
+}  // namespace
+
+RoleActor spawn_service(caf::actor_system& system, ServiceHost* host, bool detached) {
+  return detached ? system.spawn<caf::detached>(service, host) : system.spawn(service, host);
+}
+
+}  // namespace paceline

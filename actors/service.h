@@ -1,0 +1,56 @@
+// A local leader, a global leader, or a centre: one actor whose handlers resume the protocol's
+// role. Scheduled, unless the role touches whole vectors: then detached, so that no scheduler
+// thread ever waits for memory.
+//   SV-1 The role runs inside its actor's handlers and nowhere else, so it needs no lock.
+//   SV-2 One timer an actor, re-armed when it fires: waits far outnumber time-outs.
+#pragma once
+
+#include <chrono>
+
+#include "paceline/actors/actor_host.h"
+#include "paceline/actors/mailbox.h"
+#include "paceline/actors/task.h"
+
+namespace paceline {
+
+class ServiceHost final : public ActorHost {
+ public:
+  ServiceHost(RunContext& context, Address self) : ActorHost(context, self) {}
+
+  // The port's side.
+  bool start(GradientOp& op) override;
+  bool start(ReceiveOp& op) override;
+  bool start(PinOp& op) override;
+  bool take(const Wanted& wanted, Packet& out) override { return inbox_.take(wanted, out); }
+  bool running() override { return !context_.budget.stopped(); }
+
+  // The actor's side, inside its handlers.
+  void begin(RoleActor::pointer actor);
+  void deliver(const Packet& packet);
+  void tick();
+  void fetched(std::uint64_t ticket);
+  std::uint64_t handled() const { return handled_; }  ///< packets and answers so far
+  bool waiting_for_pin() const { return pinning_ != nullptr; }
+
+  /// Destroys the parked role, and its pins with it. After the actor's end.
+  void clear() { role_.clear(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void wait_until(Clock::time_point deadline);
+  void resume(std::coroutine_handle<> parked);
+
+  RoleActor::pointer actor_ = nullptr;
+  Task<> role_;
+  Mailbox inbox_;
+  ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
+  PinOp* pinning_ = nullptr;
+  Clock::time_point deadline_{};
+  bool armed_ = false;
+  std::uint64_t handled_ = 0;
+};
+
+/// @param host  outlives the actor
+RoleActor spawn_service(caf::actor_system& system, ServiceHost* host, bool detached);
+
+}  // namespace paceline

@@ -1,0 +1,230 @@
+#include "paceline/actors/worker.h"
+
+#include <cmath>
+#include <exception>
+
+#include "paceline/actors/cnn_engine.h"
+
+namespace paceline {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Adds the thread's CPU time of a scope, or a share of it.
+class CpuTime {
+ public:
+  CpuTime(double& to, double share = 1) : to_(to), share_(share) {}
+  ~CpuTime() { to_ += share_ * (thread_cpu_seconds() - since_); }
+
+ private:
+  double& to_;
+  const double share_;
+  const double since_ = thread_cpu_seconds();
+};
+
+}  // namespace
+
+WorkerHost::WorkerHost(RunContext& context, Rank rank) : ActorHost(context, {rank}) {}
+
+bool WorkerHost::start(GradientOp& op) {
+  PACELINE_CHECK(claimed_ || running(), "worker {}: a gradient beyond the budget", self().index);
+  claimed_ = false;
+  op.loss = engine_->gradient(op.at, op.g, rng());
+  context_.live.steps.fetch_add(1);
+  report_progress(op.loss);
+  return true;
+}
+
+bool WorkerHost::start(ReceiveOp& op) {
+  op.ok = take(op.wanted, op.got);
+  if (op.ok || op.within.count() == 0) return true;
+  receiving_ = &op;
+  return false;
+}
+
+bool WorkerHost::start(PinOp& op) {
+  if (pin_or_fetch(op)) return true;
+  pinning_ = &op;
+  return false;
+}
+
+bool WorkerHost::take(const Wanted& wanted, Packet& out) {
+  const std::lock_guard lock(mutex_);
+  return inbox_.take(wanted, out);
+}
+
+bool WorkerHost::running() {
+  const std::uint64_t own = context_.options.deterministic ? context_.options.steps : 0;
+  if (own && steps() >= own) return false;
+  return claimed_ || (claimed_ = context_.budget.claim());
+}
+
+std::uint64_t WorkerHost::publish(std::uint32_t index,
+                                  const std::function<void(std::span<std::byte>)>& write) {
+  const CpuTime time(publish_pull_cpu_);
+  return RoleHost::publish(index, write);
+}
+
+void WorkerHost::pull(const Pull& pull) {
+  const CpuTime time(publish_pull_cpu_);
+  RoleHost::pull(pull);
+}
+
+void WorkerHost::update(std::span<const Pull> pulls) {
+  if (pulls.empty()) return RoleHost::update(pulls);
+  const CpuTime time(publish_pull_cpu_, coordination_share(pulls.size()));
+  RoleHost::update(pulls);
+}
+
+void WorkerHost::deliver(const Packet& packet) {
+  const std::lock_guard lock(mutex_);
+  inbox_.push(packet);
+  changed_.notify_one();
+}
+
+void WorkerHost::begin() {
+  const std::lock_guard lock(mutex_);
+  begun_ = true;
+  changed_.notify_one();
+}
+
+void WorkerHost::wake() {
+  const std::lock_guard lock(mutex_);
+  changed_.notify_one();
+}
+
+void WorkerHost::fetched(std::uint64_t ticket) {
+  const std::lock_guard lock(mutex_);
+  fetched_ = ticket;
+  changed_.notify_one();
+}
+
+EngineEnded WorkerHost::live(const caf::actor& run) {
+  EngineEnded end{self().index, true};
+  try {
+    const auto built = build();
+    anonymously_tell(run, EngineReady{self().index, built ? "" : built.error().message});
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
+      if (!begun_ || !built) return end;
+    }
+    const double since = wall_seconds();
+    role_ = context_.protocol->worker.start(*this);
+    for (role_.resume(); !role_.done();) {
+      const double waits_since = wall_seconds();
+      std::coroutine_handle<> parked;
+      if (receiving_) {
+        ReceiveOp& op = *std::exchange(receiving_, nullptr);
+        wait_for_message(op);
+        parked = op.role;
+      } else {
+        PinOp& op = *std::exchange(pinning_, nullptr);
+        wait_for_pin(op);
+        parked = op.role;
+      }
+      blocked_ += wall_seconds() - waits_since;
+      parked.resume();
+    }
+    train_seconds_ = wall_seconds() - since;
+    if (role_.error()) std::rethrow_exception(role_.error());
+    end.crashed = false;
+  } catch (const std::exception& error) {
+    record(FaultEvent{0, fmt::format("worker {} ended: {}", self().index, error.what())});
+  }
+  role_.clear();
+  engine_.reset();
+  return end;
+}
+
+Result<> WorkerHost::build() {
+  const RunOptions& o = context_.options;
+  StreamOptions stream;
+  stream.batch = o.batch;
+  stream.image = context_.network.image();
+  stream.sampling = o.sampling;
+  stream.seed = o.seed;
+  stream.worker = self().index;
+  stream.workers = place().workers();
+  stream.augment = o.augment;
+  CompileOptions compile;
+  compile.batch = o.batch;
+  compile.deterministic = o.deterministic;
+  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, context_.network, compile,
+                                          context_.data, stream));
+  for (const char* name : {"x", "g", "momentum"})
+    vector(name);  // touched here, by the thread that will use them
+  return success();
+}
+
+void WorkerHost::wait_for_message(ReceiveOp& op) {
+  const auto until = Clock::now() + op.within;
+  std::unique_lock lock(mutex_);
+  while (!(op.ok = inbox_.take(op.wanted, op.got))) {
+    if (context_.budget.stopped()) return;
+    if (changed_.wait_until(lock, until) == std::cv_status::timeout) {
+      op.ok = inbox_.take(op.wanted, op.got);
+      return;
+    }
+  }
+}
+
+void WorkerHost::wait_for_pin(PinOp& op) {
+  const auto until = Clock::now() + op.within;
+  std::unique_lock lock(mutex_);
+  const bool answered = changed_.wait_until(
+      lock, until, [&] { return fetched_ == ticket() || context_.budget.stopped(); });
+  if (answered) pin_fetched(op);
+}
+
+void WorkerHost::report_progress(double loss) {
+  constexpr double kEvery = 1;  // seconds
+  const double now = context_.train_seconds();
+  if (now - reported_at_ < kEvery) return;
+  const auto images = static_cast<double>((steps() + 1 - reported_steps_) * context_.options.batch);
+  anonymously_tell(context_.recorder,
+                   Progressed{self(), now, loss, images / (now - reported_at_), steps() + 1});
+  reported_at_ = now;
+  reported_steps_ = steps() + 1;
+}
+
+namespace {
+
+struct FrontState {
+  static constexpr const char* name = "worker";
+};
+
+RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, WorkerHost* host,
+                               RunContext* context, caf::actor run) {
+  return {
+      [=](const Wire& wire) { host->deliver(to_packet(wire)); },
+      [=](Begin) { host->begin(); },
+      [=](Stop) { host->wake(); },
+      [=](Tick) {},
+      [=](const Fetched& fetched) { host->fetched(fetched.ticket); },
+      [=](const EngineEnded& end) {
+        const Packet gone = gone_packet(host->self(), end.crashed);
+        for (const Address service :
+             {host->place().leader(host->place().group(host->self())), host->place().global()})
+          if (const RoleActor& to = context->directory[service.index])
+            tell(self, to, to_wire(gone));
+        tell(self, run, end);
+        self->quit();
+      },
+      [=](Drain) -> std::uint64_t { return 0; },
+  };
+}
+
+}  // namespace
+
+RoleActor spawn_worker(caf::actor_system& system, WorkerHost* host, RunContext* context,
+                       const caf::actor& run) {
+  RoleActor worker = system.spawn(front, host, context, run);
+  system.spawn<caf::detached>([host, worker, run](caf::event_based_actor* self) {
+    const EngineEnded end = host->live(run);
+    tell(self, worker, end);
+  });
+  return worker;
+}
+
+}  // namespace paceline
