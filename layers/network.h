@@ -20,8 +20,8 @@ struct Tensor {
   std::vector<std::size_t> dimensions;  ///< as stored: O,H,W,I; out,in; out
   std::size_t offset = 0;               ///< in f32 elements; a multiple of 16 (64 bytes)
   std::size_t count = 0;                ///< elements without padding
-  Shape flattened;  ///< for a linear weight that reads an image: the activation that `in` runs
-                    ///< over, H,W,C; else 1x1x1
+  Shape flattened;  ///< for a linear weight: the activation that `in` runs over, as H,W,C; else
+                    ///< 1x1x1
 };
 
 /// The flat vector: [0, P) parameters; buffers follow when a layer has them.
@@ -29,7 +29,8 @@ struct Layout {
   std::vector<Tensor> tensors;
   std::size_t elements = 0;    ///< P, padding included
   std::size_t parameters = 0;  ///< without padding: what is printed
-  /// xxHash of names, dimensions and offsets; compared wherever vectors meet.
+  /// XXH3 of names, dimensions and offsets, the same on every machine; compared wherever vectors
+  /// meet.
   std::uint64_t hash() const;
 };
 
@@ -37,12 +38,15 @@ class Network {
  public:
   /// Builds a network by name.
   /// @param image  what a batch holds, after augmentation (cnn7: 28x28)
+  /// @param classes  2 or more
   /// @return an error naming the nearest name, or the layer whose shape does not fit
   static Result<Network> named(std::string_view name, Shape image, std::size_t classes);
   static std::vector<std::string> names();
   /// The image size a network wants from images of this size: cnn7 crops 28x28, the others take
-  /// them whole.
+  /// them whole. Images that are too small (and unknown names) come back as they are: named()
+  /// refuses them.
   static Shape crop(std::string_view name, Shape image);
+  /// For batch 128 and Nesterov momentum 0.9. @pre the name is one of names()
   static double default_learning_rate(std::string_view name);
 
   const std::string& name() const { return name_; }
