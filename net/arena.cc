@@ -1,1 +1,221 @@
-// in the making
+#include "paceline/net/arena.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <utility>
+
+#include "arena_layout_internal.h"
+#include "segment_name_internal.h"
+
+namespace paceline {
+namespace {
+
+constexpr const char* kFolder = "/dev/shm";  // where glibc's shm_open() keeps segments
+
+/// "3145728 bytes (3.0 MiB)"
+std::string in_words(std::size_t bytes) {
+  if (bytes >= std::size_t{1} << 30)
+    return fmt::format("{} bytes ({:.1f} GiB)", bytes, static_cast<double>(bytes) / (1 << 30));
+  return fmt::format("{} bytes ({:.1f} MiB)", bytes, static_cast<double>(bytes) / (1 << 20));
+}
+
+/// Memory that the machine can still give; the largest number when it does not say.
+std::size_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string key, unit;
+  std::size_t kibibytes = 0;
+  while (file >> key >> kibibytes && std::getline(file, unit))
+    if (key == "MemAvailable:") return kibibytes * 1024;
+  return SIZE_MAX;
+}
+
+/// Whether `bytes` more fit, before any of them is taken.
+Result<> check_room(int segment, const std::string& name, std::size_t bytes) {
+  struct statvfs room {};
+  if (fstatvfs(segment, &room) != 0)
+    return fail_errno(errno, "arena {}: cannot tell how much {} can hold", name, kFolder);
+  const std::size_t available = room.f_bavail * room.f_frsize;
+  if (room.f_blocks != 0 && bytes > available)  // no blocks: mounted without a limit
+    return fail(std::errc::no_space_on_device,
+                "arena {} needs {}, {} has {}: mount -o remount,size={}M {} (docker run "
+                "--shm-size={}m), or use fewer workers",
+                name, in_words(bytes), kFolder, in_words(available), (bytes >> 20) + 64, kFolder,
+                (bytes >> 20) + 64);
+  if (const std::size_t memory = available_memory(); bytes > memory)
+    return fail(std::errc::no_space_on_device,
+                "arena {} needs {}, the machine has {} of memory left: use fewer workers", name,
+                in_words(bytes), in_words(memory));
+  return success();
+}
+
+/// Whether any part of the mapping at `memory` is of huge pages.
+bool has_huge_pages(const void* memory) {
+  std::ifstream file("/proc/self/smaps");
+  const std::string start = fmt::format("{:x}-", reinterpret_cast<std::uintptr_t>(memory));
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(start)) inside = true;
+    if (!inside || !line.starts_with("ShmemPmdMapped:")) continue;
+    return line.find_first_of("123456789") != std::string::npos;
+  }
+  return false;
+}
+
+Result<> reserve(int segment, const std::string& name, std::size_t bytes) {
+  int error = EINTR;
+  while (error == EINTR) error = posix_fallocate(segment, 0, static_cast<off_t>(bytes));
+  if (error != 0)
+    return fail_errno(error, "arena {} cannot reserve {} in {}", name, in_words(bytes), kFolder);
+  return success();
+}
+
+}  // namespace
+
+/// The memory and, of a segment, the name: what Arena owns, at an address that moves do not change.
+struct Arena::Mapping {
+  std::string segment;
+  void* memory = MAP_FAILED;
+  std::size_t bytes = 0;
+  int file = -1;         // kept open: the lock of a creator lives with it
+  bool creator = false;  // has to remove the name
+  bool huge_pages = false;
+
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (memory != MAP_FAILED) munmap(memory, bytes);
+    // A forked child that ends by exit() must not take its parent's segment along.
+    if (creator && getpid() == this_process().pid) shm_unlink(segment.c_str());
+    if (file >= 0) close(file);
+  }
+
+  ArenaHeader& header() const { return *static_cast<ArenaHeader*>(memory); }
+
+  /// Maps the segment behind `file`, with all its pages in place where the kernel can (5.14).
+  Result<> map(std::size_t size, bool huge) {
+    memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (memory == MAP_FAILED)
+      return fail_errno(errno, "arena {} cannot map {}", segment, in_words(size));
+    bytes = size;
+    if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
+    madvise(memory, bytes, MADV_POPULATE_WRITE);
+    return success();
+  }
+};
+
+Arena::Arena(std::unique_ptr<Mapping> mapping) : mapping_(std::move(mapping)) {}
+Arena::Arena(Arena&&) noexcept = default;
+Arena& Arena::operator=(Arena&&) noexcept = default;
+Arena::~Arena() = default;
+
+Result<Arena> Arena::create(const ArenaOptions& options) {
+  sweep();
+  if (!is_plain_name(options.name))
+    return fail(std::errc::invalid_argument,
+                "arena name '{}': 1 to 64 letters, digits, '-' and '_'", options.name);
+  PACELINE_TRY(const std::size_t bytes, layout_bytes(options));
+  auto mapping = std::make_unique<Mapping>();
+  mapping->segment = format_segment_name({geteuid(), this_process(), options.name});
+  const std::string& segment = mapping->segment;
+  mapping->file = shm_open(segment.c_str(), O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
+  if (mapping->file < 0 && errno == EEXIST)
+    return fail(std::errc::file_exists, "this process has an arena {} already: {}", options.name,
+                segment);
+  if (mapping->file < 0)
+    return fail_errno(errno, "cannot make {} in {}: is it mounted?", segment, kFolder);
+  mapping->creator = true;
+  // Tells sweepers in other containers, who cannot see this pid, that the segment is in use.
+  if (flock(mapping->file, LOCK_EX | LOCK_NB) != 0)
+    return fail_errno(errno, "arena {} cannot lock {}", options.name, segment);
+  PACELINE_TRYV(check_room(mapping->file, options.name, bytes));
+  if (ftruncate(mapping->file, static_cast<off_t>(bytes)) != 0)
+    return fail_errno(errno, "arena {} cannot grow to {}", options.name, in_words(bytes));
+  // Mapping first lets pages be huge; reserving what is not there yet has the last word.
+  PACELINE_TRYV(mapping->map(bytes, options.huge_pages));
+  PACELINE_TRYV(reserve(mapping->file, options.name, bytes));
+  mapping->huge_pages = options.huge_pages && has_huge_pages(mapping->memory);
+  write_layout(mapping->memory, options);
+  return Arena(std::move(mapping));
+}
+
+Result<Arena> Arena::attach(const std::string& segment, std::uint64_t layout_hash) {
+  auto mapping = std::make_unique<Mapping>();
+  mapping->segment = segment;
+  mapping->file = shm_open(segment.c_str(), O_RDWR, 0);
+  if (mapping->file < 0 && errno == ENOENT)
+    return fail(std::errc::no_such_file_or_directory, "no segment {}: its creator has ended",
+                segment);
+  if (mapping->file < 0) return fail_errno(errno, "cannot attach to {}", segment);
+  struct stat status {};
+  if (fstat(mapping->file, &status) != 0) return fail_errno(errno, "cannot attach to {}", segment);
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  if (bytes < sizeof(ArenaHeader))
+    return fail(std::errc::illegal_byte_sequence, "{} is truncated: {} bytes", segment, bytes);
+  PACELINE_TRYV(mapping->map(bytes, true));
+  PACELINE_TRYV(check_layout(mapping->memory, bytes, segment, layout_hash));
+  mapping->huge_pages = has_huge_pages(mapping->memory);
+  return Arena(std::move(mapping));
+}
+
+Result<Arena> Arena::local(const ArenaOptions& options) {
+  PACELINE_TRY(const std::size_t bytes, layout_bytes(options));
+  auto mapping = std::make_unique<Mapping>();
+  mapping->memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping->memory == MAP_FAILED)
+    return fail_errno(errno, "arena {} cannot map {}", options.name, in_words(bytes));
+  mapping->bytes = bytes;
+  write_layout(mapping->memory, options);
+  return Arena(std::move(mapping));
+}
+
+std::vector<std::string> Arena::sweep() {
+  std::vector<std::string> removed;
+  const auto close_folder = [](DIR* folder) { closedir(folder); };
+  const std::unique_ptr<DIR, decltype(close_folder)> folder(opendir(kFolder), close_folder);
+  if (folder == nullptr) return removed;
+  while (const dirent* entry = readdir(folder.get())) {
+    const auto name = parse_segment_name(entry->d_name);
+    if (!name || name->user != geteuid() || is_running(name->creator)) continue;
+    const std::string segment = format_segment_name(*name);
+    const int file = shm_open(segment.c_str(), O_RDWR, 0);
+    if (file < 0) continue;
+    // Locked: its creator lives where we cannot see it, in another container.
+    if (flock(file, LOCK_EX | LOCK_NB) == 0 && shm_unlink(segment.c_str()) == 0)
+      removed.push_back(segment);
+    close(file);
+  }
+  return removed;
+}
+
+const std::string& Arena::segment() const { return mapping_->segment; }
+std::size_t Arena::bytes() const { return mapping_->bytes; }
+bool Arena::huge_pages() const { return mapping_->huge_pages; }
+std::size_t Arena::slots() const { return mapping_->header().slots; }
+
+Slot Arena::slot(std::size_t index) const {
+  PACELINE_CHECK(index < slots(), "slot {} of {}", index, slots());
+  return Slot(&mapping_->header().slot(index));
+}
+
+std::size_t Arena::clear_pins(const ProcessIdentity& process) {
+  const std::uint64_t dead = encode_owner(process);
+  std::size_t cleared = 0;
+  for (std::size_t i = 0; i < slots(); ++i)
+    for (Word& word : mapping_->header().slot(i).pin_words()) {
+      std::uint64_t pin = word.load();
+      if (owner_of(pin) == dead && word.compare_exchange_strong(pin, 0)) ++cleared;
+    }
+  return cleared;
+}
+
+}  // namespace paceline

@@ -2,19 +2,21 @@
 // to by name. Threading: create, attach and destroy from one thread; everything behind slot() may
 // be used from any thread of any attached process.
 //   AR-1 All memory is reserved when the arena is created: what does not fit fails there, and never
-//   later by SIGBUS. AR-2 Readable and writable by its owner's user alone. AR-3 The header holds
-//   magic, layout version, byte order, the flat vector's hash, the owner's pid and start time; what
-//        does not match is one clear error (SL-6).
+//        later by SIGBUS.
+//   AR-2 Readable and writable by its owner's user alone.
+//   AR-3 The header holds magic, byte order, layout version, the flat vector's hash, the creator's
+//        pid and start time; what does not match is one clear error (SL-6).
 //   AR-4 The creator removes the name when it ends; what a killed one left behind, the next
-//   create() sweeps.
+//        create() sweeps. The name of a living creator is never removed.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "paceline/net/process.h"
 #include "paceline/net/slot.h"
 #include "paceline/result.h"
 
@@ -25,19 +27,25 @@ struct SlotShape {
 };
 
 struct ArenaOptions {
-  std::string name;               ///< what it is for: "group0"; part of the segment's name
+  std::string name;               ///< what it is for: "group0"; letters, digits, '-' and '_'
   std::uint64_t layout_hash = 0;  ///< of the flat vector that the slots hold
   std::vector<SlotShape> slots;
-  std::size_t pins = 0;    ///< pin words; 0: 16 + 8 a slot
+  std::size_t pins = 0;    ///< pin words a slot; 0: 64
   bool huge_pages = true;  ///< ask for them; taken when the system gives them
 };
 
 class Arena {
  public:
-  /// @return an error that says what is needed and what /dev/shm has
+  /// Sweeps, then makes a segment of shared memory; one process may make several, under different
+  /// names.
+  /// @return no_space_on_device, saying what is needed and what /dev/shm has; invalid_argument
   static Result<Arena> create(const ArenaOptions& options);
-  /// @param segment  another arena's segment(); @param layout_hash  must equal the creator's
+  /// @param segment      another arena's segment()
+  /// @param layout_hash  must equal the creator's
   static Result<Arena> attach(const std::string& segment, std::uint64_t layout_hash);
+  /// The same layout in this process's private memory, under no name and of small pages: for many
+  /// slots in one process. Memory is taken as it is first written.
+  static Result<Arena> local(const ArenaOptions& options);
   /// Removes the segments of this user whose creators are gone; returns their names.
   static std::vector<std::string> sweep();
 
@@ -45,14 +53,25 @@ class Arena {
   Arena& operator=(Arena&&) noexcept;
   ~Arena();
 
-  const std::string& segment() const;  ///< "/paceline.<uid>.<pid>.<start>.<name>"
+  /// "/paceline.<uid>.<pid>.<start>.<name>" of the creator; empty for a local one.
+  const std::string& segment() const;
   std::size_t bytes() const;
-  bool huge_pages() const;
+  bool huge_pages() const;  ///< whether the system gave any
   std::size_t slots() const;
   Slot slot(std::size_t index) const;  ///< a view, valid as long as the arena
   /// Clears the pins of a process that has ended; its supervisor calls this. Returns how many there
   /// were.
-  std::size_t clear_pins(std::int32_t pid, std::uint64_t start_time);
+  /// @pre the process has ended: what it pinned may be overwritten from now on
+  std::size_t clear_pins(const ProcessIdentity& process);
+  std::size_t clear_pins(std::int32_t pid, std::uint64_t start_time) {
+    return clear_pins(ProcessIdentity{pid, start_time});
+  }
+
+ private:
+  struct Mapping;
+  explicit Arena(std::unique_ptr<Mapping> mapping);
+
+  std::unique_ptr<Mapping> mapping_;
 };
 
 }  // namespace paceline

@@ -1,1 +1,163 @@
-// in the making
+// Why a pinned buffer is never written. In the total order S of sequentially consistent operations:
+//
+//   reader                                  writer
+//   R1  word   := (buffer b, me)            W1  newest := (v', b'), b' != b
+//   R2  newest == (v, b)?  else again       W2  word names b?  then b is not free
+//
+// Assume the writer overwrites b while a pin of (v, b) holds. b was the newest once, and loan()
+// never takes the newest, so a publish W1 of another buffer came before the scan W2 that found the
+// word without b: W1 < W2. That W2 did not see R1 (a word stays as it is until its owner lets go)
+// means W2 < R1. With R1 < R2 this gives W1 < R2: R2 saw a newer version than v, and the reader
+// did not take the pin. (v, b) cannot come back, since versions only grow.
+//
+// Why what a reader sees is whole: publish writes `newest` after the payload, and the reader's load
+// of `newest` synchronises with it. Why a late reader is not overtaken: it lets go of its word by a
+// release store after its last read; the writer's scan reads that store, or a later claim of
+// another reader, whose compare-and-swap acquired it and passed it on; the payload is written after
+// the scan.
+#include "paceline/net/slot.h"
+
+#include <cstring>
+#include <functional>
+#include <thread>
+#include <utility>
+
+#include "slot_internal.h"
+
+namespace paceline {
+namespace {
+
+std::uint64_t own_word() {
+  static const std::uint64_t word = encode_owner(this_process());
+  return word;
+}
+
+/// Where this thread starts to look for a free word, so that readers seldom meet.
+std::size_t search_start() {
+  thread_local const std::uint64_t start = [] {
+    const auto thread = std::hash<std::thread::id>{}(std::this_thread::get_id());
+    return ((thread ^ own_word()) * 0x9e3779b97f4a7c15u) >> 32;
+  }();
+  return start;
+}
+
+/// Claims a free word. @return it, or null when all are taken
+Word* claim(std::span<Word> words, std::uint64_t pin) {
+  const std::size_t start = words.empty() ? 0 : search_start() % words.size();
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::size_t at = start + i < words.size() ? start + i : start + i - words.size();
+    // Looking first keeps the cache lines of taken words shared. Relaxed, and without a partner:
+    // the compare-and-swap decides.
+    if (words[at].load(std::memory_order_relaxed) != 0) continue;
+    std::uint64_t free = 0;
+    if (words[at].compare_exchange_strong(free, pin)) return &words[at];
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// ---- Pin ----
+
+Pin::Pin(Pin&& other) noexcept
+    : words_(other.words_), word_(std::exchange(other.word_, nullptr)), buffer_(other.buffer_) {}
+
+Pin& Pin::operator=(Pin&& other) noexcept {
+  Pin moved(std::move(other));
+  std::swap(words_, moved.words_);
+  std::swap(word_, moved.word_);
+  std::swap(buffer_, moved.buffer_);
+  return *this;  // what this held before goes with `moved`
+}
+
+Pin::~Pin() {
+  // Release: partners are the scan in Slot::loan() and the next claim(), both stronger.
+  if (word_ != nullptr) word_->store(0, std::memory_order_release);
+}
+
+std::uint64_t Pin::version() const { return word_ == nullptr ? 0 : words_->held[buffer_].load(); }
+
+std::span<const std::byte> Pin::bytes() const {
+  if (word_ == nullptr) return {};
+  return words_->buffer(buffer_);
+}
+
+// ---- Loan ----
+
+Loan::Loan(Loan&& other) noexcept
+    : words_(std::exchange(other.words_, nullptr)), buffer_(other.buffer_) {}
+
+Loan& Loan::operator=(Loan&& other) noexcept {
+  Loan moved(std::move(other));
+  std::swap(words_, moved.words_);
+  std::swap(buffer_, moved.buffer_);
+  return *this;
+}
+
+Loan::~Loan() {
+  if (words_ != nullptr) words_->loaned.store(0);
+}
+
+std::span<std::byte> Loan::bytes() const { return words_->buffer(buffer_); }
+
+std::uint64_t Loan::publish() && {
+  return std::move(*this).publish_as(version_of(words_->newest.load()) + 1);
+}
+
+std::uint64_t Loan::publish_as(std::uint64_t version) && {
+  const std::uint64_t newest = version_of(words_->newest.load());
+  PACELINE_CHECK(version > newest && version >> 62 == 0, "version {} after {}", version, newest);
+  words_->held[buffer_].store(version);
+  words_->newest.store(encode_newest(version, buffer_));
+  words_->loaned.store(0);
+  words_ = nullptr;
+  return version;
+}
+
+// ---- Slot ----
+
+std::size_t Slot::bytes() const { return words_->bytes; }
+std::uint64_t Slot::version() const { return version_of(words_->newest.load()); }
+std::uint64_t Slot::busy() const { return words_->busy.load(); }
+
+std::optional<Loan> Slot::loan() const {
+  // A word of another process is what a writer that was killed left behind.
+  PACELINE_CHECK(owner_of(words_->loaned.load()) != own_word(),
+                 "a second loan while the first is out");
+  bool taken[kBuffers + 1] = {};  // buffer_of() has two bits
+  const std::uint64_t newest = words_->newest.load();
+  if (version_of(newest) != 0) taken[buffer_of(newest)] = true;
+  for (const Word& word : words_->pin_words())
+    if (const std::uint64_t pin = word.load(); pin != 0) taken[buffer_of(pin)] = true;
+  for (std::size_t buffer = 0; buffer < kBuffers; ++buffer) {
+    if (taken[buffer]) continue;
+    words_->loaned.store(own_word() | buffer);
+    words_->held[buffer].store(0);
+    return Loan(words_, buffer);
+  }
+  words_->busy.fetch_add(1);
+  return std::nullopt;
+}
+
+Pin Slot::pin() const {
+  std::uint64_t newest = words_->newest.load();
+  if (version_of(newest) == 0) return {};
+  Word* word = claim(words_->pin_words(), own_word() | buffer_of(newest));
+  if (word == nullptr) return {};
+  // Each further turn means that a version was published since the last: readers never wait for
+  // one, and a writer is far slower than this loop.
+  for (;;) {
+    const std::uint64_t now = words_->newest.load();
+    if (now == newest) return Pin(words_, word, buffer_of(newest));
+    newest = now;
+    word->store(own_word() | buffer_of(newest));
+  }
+}
+
+void copy_block(std::span<std::byte> to, std::span<const std::byte> from) {
+  PACELINE_CHECK(to.size() == from.size(), "{} bytes into {}", from.size(), to.size());
+  // glibc's memcpy streams past the cache by itself once a block is large against it.
+  if (!to.empty()) std::memcpy(to.data(), from.data(), to.size());
+}
+
+}  // namespace paceline

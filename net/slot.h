@@ -1,15 +1,19 @@
 // A versioned, published parameter block: one writer, many readers in many processes, nobody ever
-// waits. The words live in an Arena; a Slot is a view of them, copied freely. Threading: loan() and
-// publish from one thread at a time (the slot's writer); pin() from any.
+// waits. The words live in an Arena; a Slot is a view of them, copied freely.
+// Threading: loan() and publish from one thread at a time (the slot's writer); pin() from any.
 //   SL-1 Three buffers. Versions grow by one with each publish; a buffer carries the version it
-//   holds. SL-2 loan() gives a buffer that is neither the newest nor pinned, or none: writers never
-//   wait. SL-3 A pin is one word (slot, buffer, owner's pid and start time), never a shared count;
-//   a dead owner's words are
-//        cleared by its supervisor.
+//        holds.
+//   SL-2 loan() gives a buffer that is neither the newest nor pinned, or none: writers never wait.
+//   SL-3 A pin is one word (buffer, owner's pid and start time, in the words of its slot), never a
+//        shared count; a dead owner's words are cleared by its supervisor.
 //   SL-4 A half-written buffer is never visible: dying between loan and publish leaves the newest
-//   version as it was. SL-7 What was last published outlives its writer.
+//        version as it was.
+//   SL-7 What was last published outlives its writer.
+// A slot has one loan at a time: a second one while the first is out is a bug and aborts. A process
+// that pins or loans was started by exec, not by fork alone (this_process() is read once).
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -18,44 +22,76 @@
 namespace paceline {
 
 class Slot;
+struct SlotWords;  // slot_internal.h
 
 /// Keeps one version in place and unchanged while it lives. Move-only. Empty when nothing was
-/// published yet, or when all pin words are taken.
+/// published yet, or when all pin words are taken. May outlive its Slot and a move of its Arena,
+/// not the Arena's end.
 class Pin {
  public:
   Pin() = default;
-  Pin(Pin&&) noexcept;
-  Pin& operator=(Pin&&) noexcept;
+  Pin(Pin&& other) noexcept;
+  Pin& operator=(Pin&& other) noexcept;
   ~Pin();
-  explicit operator bool() const;
-  std::uint64_t version() const;
-  std::span<const std::byte> bytes() const;
+  explicit operator bool() const { return word_ != nullptr; }
+  std::uint64_t version() const;             ///< 0 when empty
+  std::span<const std::byte> bytes() const;  ///< no bytes when empty
+
+ private:
+  friend class Slot;
+  Pin(SlotWords* words, std::atomic<std::uint64_t>* word, std::size_t buffer)
+      : words_(words), word_(word), buffer_(buffer) {}
+
+  SlotWords* words_ = nullptr;
+  std::atomic<std::uint64_t>* word_ = nullptr;  // the pin; ours until we write 0
+  std::size_t buffer_ = 0;
 };
 
 /// A buffer on loan to the writer; goes back unpublished when it goes out of scope. Move-only.
+/// Its bytes are whatever an earlier version left there. A moved-from Loan may only be destroyed
+/// or assigned to.
 class Loan {
  public:
-  Loan(Loan&&) noexcept;
+  Loan(Loan&& other) noexcept;
+  Loan& operator=(Loan&& other) noexcept;
   ~Loan();
   std::span<std::byte> bytes() const;
   /// Hands the buffer back as the newest version. @return that version
   std::uint64_t publish() &&;
   /// The same under a version of the caller's, which must be larger than the newest: for copies of
   /// another slot.
+  /// @pre version < 2^62
   std::uint64_t publish_as(std::uint64_t version) &&;
+
+ private:
+  friend class Slot;
+  Loan(SlotWords* words, std::size_t buffer) : words_(words), buffer_(buffer) {}
+
+  SlotWords* words_;
+  std::size_t buffer_;
 };
 
+/// A view of one slot, valid as long as its Arena lives, wherever that is moved to. A default one
+/// views nothing and may only be assigned to.
 class Slot {
  public:
+  Slot() = default;
   std::size_t bytes() const;      ///< of one buffer
   std::uint64_t version() const;  ///< the newest; 0: nothing published yet
   std::uint64_t busy() const;     ///< loans refused so far because readers held every other buffer
-  std::optional<Loan> loan();
+  /// @return nothing, and busy() grows, when readers hold every buffer but the newest
+  std::optional<Loan> loan() const;
   Pin pin() const;
+
+ private:
+  friend class Arena;
+  explicit Slot(SlotWords* words) : words_(words) {}
+
+  SlotWords* words_ = nullptr;
 };
 
-/// Copies into a loaned buffer at memory speed (streaming stores where the block is larger than the
-/// cache).
+/// Copies into a loaned buffer at memory speed.
+/// @pre to.size() == from.size(), and they do not overlap
 void copy_block(std::span<std::byte> to, std::span<const std::byte> from);
 
 }  // namespace paceline

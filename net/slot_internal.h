@@ -1,0 +1,59 @@
+// The words of a slot as they lie in an arena, and their bits. Private to net/.
+//
+//   newest    version (62) | buffer (2)                      0: nothing published yet
+//   pin       start time (40) | pid (22) | buffer (2)        0: free
+//   loaned    as a pin                                       0: no loan is out
+//
+// A pid has at most 22 bits on Linux (PID_MAX_LIMIT), and 2^40 ticks of 10 ms are 348 years.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "paceline/net/process.h"
+
+namespace paceline {
+
+using Word = std::atomic<std::uint64_t>;
+static_assert(Word::is_always_lock_free && sizeof(Word) == 8,
+              "words are shared between processes: no locks behind them");
+
+inline constexpr std::size_t kCacheLine = 64;
+inline constexpr std::size_t kBuffers = 3;
+
+/// A slot's head. Its pin words follow directly, on cache lines of their own; its buffers lie
+/// further on in the same mapping. Zeroed memory is a slot that nothing was published in.
+struct alignas(kCacheLine) SlotWords {
+  // Written once, by the arena's creator.
+  std::uint64_t bytes = 0;    // of one buffer's payload
+  std::uint64_t stride = 0;   // from one buffer to the next, in bytes
+  std::uint64_t payload = 0;  // from this head to the first buffer, in bytes
+  std::uint64_t pins = 0;     // pin words that follow
+
+  // Written by the slot's writer alone.
+  alignas(kCacheLine) Word newest = 0;
+  Word held[kBuffers] = {};  // the version in each buffer; 0: none, or being written
+  Word loaned = 0;
+  Word busy = 0;
+
+  std::span<Word> pin_words() { return {reinterpret_cast<Word*>(this + 1), pins}; }
+  std::span<std::byte> buffer(std::size_t index) {
+    return {reinterpret_cast<std::byte*>(this) + payload + index * stride, bytes};
+  }
+};
+
+inline std::uint64_t encode_newest(std::uint64_t version, std::size_t buffer) {
+  return version << 2 | buffer;
+}
+inline std::uint64_t version_of(std::uint64_t newest) { return newest >> 2; }
+
+inline std::uint64_t encode_owner(const ProcessIdentity& owner) {
+  return owner.start_time << 24 | static_cast<std::uint64_t>(owner.pid) << 2;
+}
+inline std::uint64_t owner_of(std::uint64_t pin) { return pin & ~std::uint64_t{3}; }
+
+inline std::size_t buffer_of(std::uint64_t word) { return word & 3; }  // of either kind
+
+}  // namespace paceline
