@@ -7,7 +7,8 @@
 //   RH-2 A receive with no waiting time may suspend: in virtual time it fires after everything else
 //   of its instant.
 //   RH-3 Every message sent is taken once, is lost with a role that crashed, or comes back as Gone.
-//   A worker's end is told to its leader and to the global leader as Gone, after all that it sent.
+//   The end of a worker is told to its leader and to the global leader or centre as Gone, the end
+//   of a leader to the global one, after all that it sent.
 #pragma once
 
 #include <chrono>

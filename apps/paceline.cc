@@ -1,1 +1,78 @@
-int main() {}
+// The program: finds the command and hands it what follows.
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "paceline/apps/bench.h"
+#include "paceline/apps/doctor.h"
+#include "paceline/apps/eval.h"
+#include "paceline/apps/exit_code.h"
+#include "paceline/apps/option_value.h"
+#include "paceline/apps/train.h"
+
+namespace paceline {
+namespace {
+
+constexpr const char* kHelp =
+    "paceline: trains convolutional networks with asynchronous workers that follow the best one\n"
+    "\n"
+    "  paceline train   train a network; writes a run directory\n"
+    "  paceline eval    test what a run has written\n"
+    "  paceline bench   measure slot, pull or step on this machine\n"
+    "  paceline doctor  say what this machine has and what it lacks\n"
+    "  paceline help [COMMAND], paceline --version\n"
+    "\n"
+    "Try: paceline train --groups 2 --workers 4\n";
+
+ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
+  const std::vector<std::string> commands{"train", "eval", "bench", "doctor", "help"};
+  if (words.empty()) {
+    print_mistake("", "no command: try paceline help");
+    return kMistaken;
+  }
+  std::string command = words.front();
+  words.erase(words.begin());
+  if (command == "--help" || command == "-h") command = "help";
+  if (command == "--version") {
+    fmt::print("paceline {}\n", PACELINE_VERSION);
+    return kDone;
+  }
+  if (command == "help" && !words.empty()) {
+    command = words.front();
+    words = {"--help"};
+  }
+  if (command == "train") return train(words, environment);
+  if (command == "eval") return eval(words);
+  if (command == "bench") return bench(words);
+  if (command == "doctor") return doctor(words);
+  if (command == "help") {
+    fmt::print("{}", kHelp);
+    return kDone;
+  }
+  print_mistake("", fmt::format("no command '{}'{}", command, suggestion(command, commands)));
+  return kMistaken;
+}
+
+}  // namespace
+}  // namespace paceline
+
+int main(int argc, char** argv) {
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  try {
+    const int code = paceline::dispatch({argv + std::min(argc, 1), argv + argc}, environment);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      paceline::print_mistake("", "standard output cannot be written: is its disk full?");
+      return paceline::kMistaken;
+    }
+    return code;
+  } catch (const std::exception& error) {  // no memory, no thread: nothing of ours throws
+    paceline::print_mistake("", error.what());
+    return paceline::kFailed;
+  }
+}

@@ -20,8 +20,8 @@ struct Tensor {
   std::vector<std::size_t> dimensions;  ///< as stored: O,H,W,I; out,in; out
   std::size_t offset = 0;               ///< in f32 elements; a multiple of 16 (64 bytes)
   std::size_t count = 0;                ///< elements without padding
-  Shape flattened;  ///< for a linear weight that reads an image: the activation that `in` runs
-                    ///< over, H,W,C; else 1x1x1
+  Shape flattened;  ///< for a linear weight: the activation that `in` runs over, as H,W,C; else
+                    ///< 1x1x1
 };
 
 /// The flat vector: [0, P) parameters; buffers follow when a layer has them.

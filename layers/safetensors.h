@@ -1,5 +1,11 @@
 // Checkpoints: safetensors files with PyTorch's names and layouts (O,I,H,W; in over C,H,W).
-// Written to a temporary beside the target, synced, renamed: a file under its final name is whole.
+//   ST-1 A file under its final name is whole (AF-1).
+//   ST-2 Nothing of a file is used before all of its header has been checked: lengths, offsets,
+//   types, shapes.
+// Format: 8 bytes, the header's length N, little-endian; N bytes of JSON, {"NAME": {"dtype",
+// "shape", "data_offsets": [begin, end)}, "__metadata__": {string: string}}, padded with spaces so
+// that the tensors, which follow without gaps, start at a multiple of 8.
+// @source https://github.com/huggingface/safetensors, "Format"
 #pragma once
 
 #include <filesystem>
@@ -17,19 +23,16 @@ namespace paceline {
 using Metadata = std::map<std::string, std::string>;
 
 /// @param x  [layout.elements] in our layout; permuted on the way out
+/// @return the errors of write_file_atomically
 Result<> write_safetensors(const std::filesystem::path& path, const Layout& layout,
                            std::span<const float> x, const Metadata& metadata);
 
+/// @return empty if the file carries none
 Result<Metadata> read_safetensors_metadata(const std::filesystem::path& path);
 
-/// @return [layout.elements] in our layout; an error naming the first tensor that is missing or
-/// whose shape differs
+/// @return [layout.elements] in our layout; an error naming the first tensor that is missing, is
+/// not F32, has another shape or does not belong
 Result<std::vector<float>> read_safetensors(const std::filesystem::path& path,
                                             const Layout& layout);
-
-/// Replaces a file's content whole or not at all: temporary, write, sync, rename. An error leaves
-/// no temporary behind.
-Result<> write_file_atomically(const std::filesystem::path& path,
-                               std::span<const std::byte> content);
 
 }  // namespace paceline

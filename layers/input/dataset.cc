@@ -1,5 +1,6 @@
 #include "paceline/layers/input/dataset.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>

@@ -10,7 +10,6 @@ namespace paceline {
 namespace {
 
 // --- How hard it is
-// ------------------------------------------------------------------------------------
 constexpr float kLeastRadius = 6.5F, kMostRadius = 12.0F;  // of a figure, pixels
 constexpr float kMostSquash = 0.25F;  // a figure's width may shrink by this fraction
 constexpr float kMostTilt = 0.45F;    // tan of half the largest angle: 0.45 is 48 degrees
@@ -61,7 +60,6 @@ float outline(std::size_t figure, float u, float v) {
 }
 
 // --- Drawing
-// -------------------------------------------------------------------------------------------
 
 float between(Rng& rng, float low, float high) {
   return low + (high - low) * static_cast<float>(rng.uniform());

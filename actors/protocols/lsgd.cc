@@ -1,0 +1,402 @@
+// Asynchronous multi-leader LSGD: every worker steps at its own pace and is drawn towards the best.
+//   x^{j,i} <- x^{j,i} - eta g(x^{j,i})
+//   n l tau   | sum t:  z^j <- best worker of group j;  x^{j,i} <- x^{j,i} - lambda   (x^{j,i} -
+//   z^j) n l tau_G | sum t:  z   <- best worker of all;      x^{j,i} <- x^{j,i} - lambda_G (x^{j,i}
+//   - z)
+// Teng, Gao, Chalus, Choromanska, Goldfarb, Weller 2019, equation (2) and Algorithm 1.
+//
+// Rounds. Workers tell their steps to the leader of their group, leaders to the global leader,
+// which calls a round whenever the sum over all crosses a multiple of W tau. Workers offer their
+// score (mean loss of a window) and version; the best of a group leads it, and in every tau_G /
+// tau-th round the best of the groups' best leads all.
+//   barrier      all workers join the round at their next step boundary. With lockstep a worker
+//                waits for the round at its own multiples of tau: the same run at any timing.
+//   nonblocking  workers publish and offer at their own multiples of tau, and pull when a leader is
+//                announced: as a pass of its own if that came before the next gradient began, else
+//                fused into the step's update, after the gradient term, first local, then global.
+//                Nobody waits; a leader more than `staleness` versions old is skipped. Without
+//                delays this is barrier bit for bit.
+// Single leader. With one group, or tau_G = tau, there are no local leaders: rounds come every
+// tau_G steps a worker, and only lambda_G pulls (as in the authors' code).
+//   LS-1 After N steps in all there were floor(N / (W tau)) local and floor(N / (W tau_G)) global
+//   rounds, whatever the speeds; a crashed worker leaves W.
+//   LS-2 A worker never pulls to itself: one that leads, or rides alone, takes plain SGD's path.
+//   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
+//   LS-4 The global leader's version lies in a group's arena before that group hears of it, and
+//   stays pinned there until the next.
+#include <set>
+
+#include "paceline/actors/election.h"
+#include "paceline/actors/score_window.h"
+#include "protocols_internal.h"
+
+namespace paceline {
+namespace {
+
+enum class LsgdMode : std::uint8_t { barrier, nonblocking };
+
+struct Lsgd {
+  struct Hyper {
+    std::uint64_t tau = 4, tau_global = 16;  ///< steps a worker
+    double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1, not eta lambda
+    LsgdMode mode = LsgdMode::nonblocking;
+    bool lockstep = false;
+    std::uint64_t score_window = 10;  ///< batches
+    std::uint64_t staleness = 8;      ///< versions
+    nanoseconds patience = 30s;
+
+    template <class F>
+    void each(F f) {
+      f("tau", tau), f("tau_global", tau_global), f("pull", pull), f("pull_global", pull_global);
+      f("mode", mode), f("lockstep", lockstep), f("score_window", score_window);
+      f("staleness", staleness), f("patience", patience);
+    }
+    Result<> validate(const Place&) const;
+
+    bool local_leaders(const Place& place) const { return place.groups > 1 && tau < tau_global; }
+    /// Steps of a worker from round to round.
+    std::uint64_t period(const Place& place) const {
+      return local_leaders(place) ? tau : tau_global;
+    }
+    double strength(Scope scope) const { return scope == Scope::local ? pull : pull_global; }
+  };
+
+  struct Steps {  // worker -> leader -> global leader
+    std::int64_t steps;
+    std::uint32_t lost;  ///< workers that crashed; `steps` then takes back what they counted
+  };
+  struct Sync {  // global leader -> leaders (-> workers: barrier)
+    bool global;
+  };
+  struct Score {  // worker -> leader
+    double score;
+    std::uint64_t version;  ///< 0: an answer without an offer
+    bool final;
+  };
+  struct Best {  // leader -> global leader
+    Candidate candidate;
+    bool final;
+  };
+  struct Lead {  // global leader -> leader -> workers
+    Scope scope;
+    Rank rank;
+    std::uint64_t version;
+  };
+  using Message = std::variant<Steps, Sync, Score, Best, Lead>;
+  static constexpr std::uint64_t kFinal = ~0ull;  ///< the round of last offers: never late
+
+  static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
+                                      const Place&) {
+    if (role != Role::worker) return {};
+    return {{math.bytes(dimension)}};
+  }
+  /// A leader brings the global leader's parameters into its group's arena.
+  static bool whole_vectors(Role role) { return role != Role::global; }
+
+  // ---- worker ----
+
+  /// A worker's losses and offers.
+  struct Offer {
+    Port<Lsgd> port;
+    ScoreWindow window;
+
+    explicit Offer(Port<Lsgd> p) : port(p), window(p.hyper().score_window) {}
+    void send(std::uint64_t version, std::uint64_t round) {
+      const double score = window.score();
+      if (version) port.record(ScoreEvent{round == kFinal ? 0 : round, score, version});
+      port.send(port.leader(), Score{score, version, round == kFinal}, round);
+    }
+    /// False when readers held every buffer: nothing was published, nothing is offered.
+    bool try_send(std::uint64_t round) {
+      const std::uint64_t version = port.publish(kParameters, port.x());
+      if (version) send(version, round);
+      return version != 0;
+    }
+  };
+
+  /// Pins what a worker shall be pulled to; empty when it is the worker itself or too old.
+  static Pin admit(Port<Lsgd> port, const Lead& lead, std::uint64_t round, Pin z) {
+    if (!z) {
+      port.count("missed");
+      return {};
+    }
+    const Address owner = port.place().worker(lead.rank);
+    const std::uint64_t known = std::max(port.newest(owner, kParameters), lead.version);
+    PullEvent event{lead.scope, round, lead.rank, z.version(), 0, false};
+    event.staleness = known > z.version() ? known - z.version() : 0;
+    event.skipped = event.staleness > port.hyper().staleness;
+    port.count(event.skipped ? "stale" : "pull");
+    if (!event.skipped) port.count("leader_bytes", z.bytes().size());
+    port.record(event);
+    if (event.skipped) return {};
+    return z;
+  }
+  static bool pulls(Port<Lsgd> port, const Lead& lead) {
+    return lead.rank != kNobody && lead.rank != port.rank() &&
+           port.hyper().strength(lead.scope) != 0;
+  }
+
+  static Task<> worker(Port<Lsgd> port) {
+    Offer offer(port);
+    if (port.hyper().mode == LsgdMode::barrier)
+      co_await barrier_worker(port, offer);
+    else
+      co_await nonblocking_worker(port, offer);
+    while (port.running()) offer.window.add(co_await port.step());  // the leader is gone: alone
+    const std::uint64_t version =
+        co_await publish_within(port, kParameters, port.x(), port.hyper().patience);
+    offer.send(version, kFinal);
+  }
+
+  static Task<> barrier_worker(Port<Lsgd> port, Offer& offer) {
+    const Hyper& h = port.hyper();
+    const std::uint64_t period = h.period(port.place());
+    std::uint64_t round = 0;  // the last that was joined
+    for (std::uint64_t t = 1; port.running(); ++t) {
+      offer.window.add(co_await port.step());
+      port.send(port.leader(), Steps{1, 0}, round);
+      const bool wait = h.lockstep && t % period == 0;
+      auto called = co_await port.receive<Sync, Gone>(wait ? h.patience : 0ns, round + 1);
+      if (called.as<Gone>()) co_return;
+      if (!called && wait) port.record_missing(round + 1, "the round", {{port.leader()}});
+      if (!called) continue;
+      round = called.round();
+      if (!offer.try_send(round)) offer.send(0, round);
+      const Scope last = called.as<Sync>()->global ? Scope::global : Scope::local;
+      for (bool more = true; more;) {
+        auto lead = co_await port.receive<Lead>(h.patience, round);
+        if (!lead) port.record_missing(round, "a leader", {{port.leader()}});
+        more = lead && lead->scope != last;
+        if (!lead || !pulls(port, *lead)) continue;
+        Pin z = co_await port.pin(port.place().worker(lead->rank), kParameters, lead->version,
+                                  h.patience);
+        z = admit(port, *lead, round, std::move(z));
+        if (z) port.pull(port.view(z), h.strength(lead->scope));
+      }
+    }
+  }
+
+  /// The newest announcement of each scope that was not acted upon.
+  struct Announced {
+    Mail<Lead> mail[2] = {{false, {}}, {false, {}}};
+    std::uint64_t round = 0;
+
+    void add(Port<Lsgd> port, const Mail<Lead>& lead) {
+      Mail<Lead>& newest = mail[static_cast<int>(lead->scope)];
+      if (newest) port.count("superseded");
+      if (!newest || lead.round() >= newest.round()) newest = lead;
+      round = std::max(round, lead.round());
+    }
+    /// The leaders to pull to, local first; pinned in `pins`.
+    std::vector<Pull> take(Port<Lsgd> port, Pin (&pins)[2]) {
+      std::vector<Pull> result;
+      for (int i = 0; i < 2; ++i) {
+        const Mail<Lead> lead = std::exchange(mail[i], {false, {}});
+        if (!lead || !pulls(port, *lead)) continue;
+        pins[i] = port.pin_held(port.place().worker(lead->rank), kParameters);
+        pins[i] = admit(port, *lead, lead.round(), std::move(pins[i]));
+        if (pins[i]) result.push_back({port.view(pins[i]), port.hyper().strength(lead->scope)});
+      }
+      return result;
+    }
+  };
+
+  static Task<> nonblocking_worker(Port<Lsgd> port, Offer& offer) {
+    const std::uint64_t period = port.hyper().period(port.place());
+    Announced announced;
+    bool due = false;  // an offer that readers have kept from being published
+    for (std::uint64_t t = 1;; ++t) {
+      for (bool more = true; more;) {
+        auto lead = co_await port.receive<Lead>(0ns);
+        more = bool(lead);
+        if (more) announced.add(port, lead);
+      }
+      {
+        Pin pins[2];
+        for (const Pull& pull : announced.take(port, pins)) port.pull(pull.leader, pull.strength);
+      }
+      if (!port.running() || port.take<Gone>()) co_return;
+
+      port.look_ahead();
+      offer.window.add(co_await port.gradient());
+      while (auto lead = port.take<Lead>()) announced.add(port, lead);
+      {
+        Pin pins[2];
+        port.update(announced.take(port, pins));
+      }
+      due = due || t % period == 0;
+      if (due) due = !offer.try_send(announced.round);
+      port.send(port.leader(), Steps{1, 0}, announced.round);
+    }
+  }
+
+  // ---- leader of a group ----
+
+  struct Group {
+    std::set<Address> riding;               // neither ended nor crashed
+    std::map<Address, std::int64_t> steps;  // since the last round
+    Ballot ballot, last;
+
+    /// Takes note of a worker's offer or end. @return the steps that a crash takes back, if it is
+    /// one
+    std::optional<std::int64_t> note(const Envelope<Lsgd>& e) {
+      const Address from = e.from();
+      if (const auto score = e.as<Score>()) {
+        ballot.cast({from.index, score->score, score->version});
+        if (score->final) last.cast({from.index, score->score, score->version});
+        if (score->final) riding.erase(from);
+      }
+      const auto gone = e.as<Gone>();
+      if (!gone || riding.erase(from) == 0 || !gone->crashed) return std::nullopt;
+      ballot.withdraw(from.index);
+      return steps[from];
+    }
+  };
+
+  static Task<> leader(Port<Lsgd> port) {
+    const Hyper& h = port.hyper();
+    const Place& place = port.place();
+    Group group;
+    for (Rank r = 0; r < place.per_group; ++r)
+      group.riding.insert(place.worker(port.group() * place.per_group + r));
+    std::uint64_t round = 0;
+    Pin z;  // the global leader, as long as this group may pull to it (LS-4)
+
+    while (!group.riding.empty()) {
+      auto e = co_await port.receive(h.patience);
+      if (!e) {
+        port.record_missing(round, "a step", addresses(group.riding));
+      } else if (const auto steps = e.as<Steps>()) {
+        group.steps[e.from()] += steps->steps;
+        port.send(port.global(), *steps, round);
+      } else if (const auto sync = e.as<Sync>()) {
+        round = e.round();
+        group.steps.clear();
+        if (h.mode == LsgdMode::barrier) co_await collect(port, group, *sync, round);
+        const Candidate best = group.ballot.best();
+        if (h.local_leaders(place)) {
+          port.count("local_sync");
+          port.record(LeaderEvent{Scope::local, round, best.rank, best.score, best.version, false});
+          tell(port, group, Lead{Scope::local, best.rank, best.version}, round);
+        }
+        if (sync->global) port.send(port.global(), Best{best, false}, round);
+      } else if (const auto lead = e.as<Lead>()) {
+        Lead known = *lead;
+        if (known.rank != kNobody) {
+          z = Pin();
+          z = co_await port.pin(place.worker(known.rank), kParameters, known.version, h.patience);
+          if (!z) port.record_missing(round, "parameters", {{place.worker(known.rank)}});
+          if (!z) known.rank = kNobody;
+        }
+        tell(port, group, known, e.round());
+      } else if (const auto lost = group.note(e)) {
+        port.send(port.global(), Steps{-*lost, 1}, round);
+      }
+    }
+    port.send(port.global(), Best{group.last.best(), true}, kFinal);
+  }
+
+  /// Calls the workers to a round and waits for their offers.
+  static Task<> collect(Port<Lsgd> port, Group& group, Sync sync, std::uint64_t round) {
+    group.ballot.clear();
+    tell(port, group, sync, round);
+    for (std::set<Address> missing = group.riding; !missing.empty();) {
+      auto e = co_await port.receive<Score, Gone>(port.hyper().patience, round);
+      if (!e) {
+        port.record_missing(round, "a score", addresses(missing));
+        co_return;
+      }
+      missing.erase(e.from());
+      if (const auto lost = group.note(e)) port.send(port.global(), Steps{-*lost, 1}, round);
+    }
+  }
+
+  template <class M>
+  static void tell(Port<Lsgd> port, const Group& group, const M& message, std::uint64_t round) {
+    for (const Address worker : group.riding) port.send(worker, message, round);
+  }
+  static std::vector<Address> addresses(const std::set<Address>& set) {
+    return {set.begin(), set.end()};
+  }
+
+  // ---- global leader ----
+
+  static Task<> global(Port<Lsgd> port) {
+    const Hyper& h = port.hyper();
+    const Place& place = port.place();
+    const auto period = static_cast<std::int64_t>(h.period(place));
+    std::set<Address> groups;
+    for (std::uint32_t j = 0; j < place.groups; ++j) groups.insert(place.leader(j));
+    std::int64_t workers = place.workers(), since = 0;
+    std::uint64_t round = 0;
+    Ballot last;
+
+    while (!groups.empty()) {
+      auto e = co_await port.receive<Steps, Best, Gone>(h.patience);
+      if (!e) port.record_missing(round, "steps", addresses(groups));
+      if (const auto steps = e.as<Steps>()) {
+        since += steps->steps;
+        workers -= steps->lost;
+      }
+      end_of_group(e, groups, last);
+      for (; workers > 0 && since >= workers * period; since -= workers * period) {
+        const bool all = !h.local_leaders(place) || (++round % (h.tau_global / h.tau)) == 0;
+        if (!h.local_leaders(place)) ++round;
+        for (const Address leader : groups) port.send(leader, Sync{all}, round);
+        if (!all) continue;
+        Ballot ballot;
+        for (std::set<Address> missing = groups; !missing.empty();) {
+          auto vote = co_await port.receive<Best, Gone>(h.patience, round);
+          if (!vote) port.record_missing(round, "a candidate", addresses(missing));
+          if (!vote) break;
+          if (const auto best = vote.as<Best>(); best && !best->final) ballot.cast(best->candidate);
+          end_of_group(vote, groups, last);
+          missing.erase(vote.from());
+        }
+        const Candidate best = ballot.best();
+        port.count("global_sync");
+        port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, false});
+        for (const Address leader : groups)
+          port.send(leader, Lead{Scope::global, best.rank, best.version}, round);
+      }
+    }
+    const Candidate best = last.best();
+    port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, true});
+  }
+
+  static void end_of_group(const Envelope<Lsgd>& e, std::set<Address>& groups, Ballot& last) {
+    const auto best = e.as<Best>();
+    if (best && best->final && best->candidate.rank != kNobody) last.cast(best->candidate);
+    if ((best && best->final) || e.as<Gone>()) groups.erase(e.from());
+  }
+};
+
+Result<> Lsgd::Hyper::validate(const Place&) const {
+  if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
+  if (tau_global < tau || tau_global % tau)
+    return fail(std::errc::invalid_argument,
+                "tau_global is {} and tau is {}: tau_global must be a multiple of tau", tau_global,
+                tau);
+  for (const double strength : {pull, pull_global})
+    if (!(strength >= 0 && strength <= 1))
+      return fail(std::errc::invalid_argument, "a pull of {}: give 0 to 1", strength);
+  if (score_window == 0)
+    return fail(std::errc::invalid_argument, "score_window is 0: give at least 1 batch");
+  if (lockstep && mode != LsgdMode::barrier)
+    return fail(std::errc::invalid_argument, "lockstep needs mode=barrier");
+  return success();
+}
+
+}  // namespace
+
+template <>
+struct SettingWords<LsgdMode> {
+  static constexpr std::string_view words[] = {"barrier", "nonblocking"};
+};
+
+Protocol describe_lsgd() {
+  return describe<Lsgd>("lsgd",
+                        "workers follow their group's and the run's leader (Teng et al. 2019)");
+}
+
+}  // namespace paceline

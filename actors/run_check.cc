@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "paceline/actors/run.h"
+#include "paceline/layers/nearest.h"
+
+namespace paceline {
+namespace {
+
+template <class... Args>
+Error refusal(fmt::format_string<Args...> text, Args&&... args) {
+  return fail(std::errc::invalid_argument, text, std::forward<Args>(args)...);
+}
+
+bool within(double value, double least, double most) { return value >= least && value <= most; }
+
+// Far above what a machine holds, far below what totals and clocks overflow at.
+constexpr std::uint32_t kMostWorkers = 4096;
+constexpr unsigned kMostThreads = 4096;
+constexpr std::size_t kLargestBatch = 1 << 20;
+constexpr std::uint64_t kMostSteps = 1'000'000'000'000;
+constexpr double kMostEpochs = 1e6, kMostMinutes = 1e6, kMostSeconds = 1e8;
+
+Result<> check_protocol(const RunOptions& o) {
+  static const std::array<std::string, 1> kProtocols{"lsgd"};
+  for (const std::string& known : kProtocols) {
+    if (o.protocol == known) return success();
+  }
+  const std::string near = nearest(o.protocol, kProtocols);
+  return refusal("--protocol {} is not known: {} {}", o.protocol,
+                 near.empty() ? "there is" : "did you mean",
+                 near.empty() ? kProtocols.front() : near);
+}
+
+Result<> check_workers(const RunOptions& o) {
+  if (o.workers == 0) return refusal("--workers 0 trains nothing: give at least 1");
+  if (o.groups == 0) return refusal("--groups 0 holds no worker: give at least 1");
+  if (o.workers % o.groups != 0) {
+    return refusal("--workers {} do not divide evenly among --groups {}: give {} or {} workers",
+                   o.workers, o.groups,
+                   std::max(o.workers / o.groups, 1U) * std::uint64_t{o.groups},
+                   (o.workers / o.groups + std::uint64_t{1}) * o.groups);
+  }
+  if (o.workers > kMostWorkers) {
+    return refusal("--workers {} is more than {}: give fewer", o.workers, kMostWorkers);
+  }
+  if (o.batch == 0 || o.batch > kLargestBatch) {
+    return refusal("--batch {} is not from 1 to {}", o.batch, kLargestBatch);
+  }
+  if (o.threads == 0 || o.threads > kMostThreads) {
+    return refusal("--threads {} is not from 1 to {}", o.threads, kMostThreads);
+  }
+  return success();
+}
+
+Result<> check_coordination(const RunOptions& o) {
+  if (o.tau == 0) return refusal("--tau 0: pulls are at least 1 step apart");
+  if (o.tau_global < o.tau) {
+    return refusal("--tau-global {} is less than --tau {}: give a multiple of it", o.tau_global,
+                   o.tau);
+  }
+  if (o.tau_global % o.tau != 0) {
+    return refusal("--tau-global {} is not a multiple of --tau {}: give {}, say", o.tau_global,
+                   o.tau, o.tau_global / o.tau * o.tau);
+  }
+  if (!within(o.pull, 0, 1)) return refusal("--pull {} is not in [0, 1]", o.pull);
+  if (!within(o.pull_global, 0, 1)) {
+    return refusal("--pull-global {} is not in [0, 1]", o.pull_global);
+  }
+  if (o.score_window == 0) return refusal("--score-window 0 scores nothing: give at least 1");
+  return success();
+}
+
+Result<> check_steps_of_sgd(const Sgd& sgd) {
+  if (!std::isfinite(sgd.learning_rate) || sgd.learning_rate < 0) {
+    return refusal("--lr {} is not a number above 0", sgd.learning_rate);
+  }
+  if (!(sgd.momentum >= 0 && sgd.momentum < 1)) {
+    return refusal("--momentum {} is not in [0, 1)", sgd.momentum);
+  }
+  if (!std::isfinite(sgd.weight_decay) || sgd.weight_decay < 0) {
+    return refusal("--weight-decay {} is not a number from 0", sgd.weight_decay);
+  }
+  return success();
+}
+
+Result<> check_end(const RunOptions& o) {
+  if (o.steps > kMostSteps) return refusal("--steps {} is more than {}", o.steps, kMostSteps);
+  if (!within(o.epochs, 0, kMostEpochs)) {
+    return refusal("--epochs {} is not a number from 0 to {}", o.epochs, kMostEpochs);
+  }
+  if (!within(o.minutes, 0, kMostMinutes)) {
+    return refusal("--minutes {} is not a number from 0 to {}", o.minutes, kMostMinutes);
+  }
+  const int budgets = (o.steps > 0) + (o.epochs > 0) + (o.minutes > 0);
+  if (budgets == 0) return refusal("the run has no end: give --steps, --epochs or --minutes");
+  if (budgets > 1) {
+    return refusal("--steps, --epochs and --minutes are ends of one run: give one of them");
+  }
+  if (o.target_error && !(*o.target_error > 0 && *o.target_error < 1)) {
+    return refusal("--target-error {} is not in (0, 1): 0.1 means 10 %", *o.target_error);
+  }
+  if (o.target_error && o.evaluate == Evaluate::after) {
+    return refusal(
+        "--target-error {} cannot end a run that is tested after it: use --evaluate beside",
+        *o.target_error);
+  }
+  return success();
+}
+
+/// The same bits ask for the same steps in the same order: nothing may depend on a clock.
+Result<> check_determinism(const RunOptions& o) {
+  if (!o.deterministic) return success();
+  if (o.mode != Mode::barrier) {
+    return refusal("--deterministic contradicts --mode nonblocking: add --mode barrier");
+  }
+  if (o.minutes > 0) {
+    return refusal("--deterministic contradicts --minutes {}, a clock: give --steps or --epochs",
+                   o.minutes);
+  }
+  if (o.target_error) {
+    return refusal(
+        "--deterministic contradicts --target-error {}, which ends by a clock: leave it out",
+        *o.target_error);
+  }
+  return success();
+}
+
+}  // namespace
+
+Result<> check(const RunOptions& options) {
+  PACELINE_TRYV(check_protocol(options));
+  PACELINE_TRYV(check_workers(options));
+  PACELINE_TRYV(check_coordination(options));
+  PACELINE_TRYV(check_steps_of_sgd(options.sgd));
+  PACELINE_TRYV(check_end(options));
+  PACELINE_TRYV(check_determinism(options));
+  if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
+    return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
+                   options.evaluate_every, kMostSeconds);
+  }
+  if (!(options.patience > 0 && options.patience <= kMostSeconds)) {
+    return refusal("--patience {} is not a number of seconds above 0, up to {}", options.patience,
+                   kMostSeconds);
+  }
+  return success();
+}
+
+}  // namespace paceline

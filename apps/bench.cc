@@ -1,0 +1,92 @@
+#include "paceline/apps/bench.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "paceline/apps/bench_pull.h"
+#include "paceline/apps/bench_slot.h"
+#include "paceline/apps/bench_step.h"
+#include "paceline/apps/given_options.h"
+#include "paceline/apps/option_value.h"
+#include "paceline/apps/readable_json.h"
+#include "paceline/layers/network.h"
+
+namespace paceline {
+namespace {
+
+/// What the papers' image sets look like; a step's time does not depend on what is in them.
+constexpr Shape kImage{.channels = 3, .height = 32, .width = 32};
+constexpr std::size_t kClasses = 10;
+
+std::vector<OptionName> option_names(const std::string& kind) {
+  std::vector<OptionName> names = {{"json", "", "standard output is JSON alone"},
+                                   {"help", "", "this list"}};
+  if (kind == "step") {
+    names.insert(names.begin(), {{"network", "NAME", "(default cnn7)"},
+                                 {"batch", "N", "images of a step (default 128)"},
+                                 {"threads", "N", "cores of the engine (default 1)"}});
+  }
+  return names;
+}
+
+Result<std::uint64_t> given_count(const GivenOptions& options, const std::string& name,
+                                  std::uint64_t otherwise, std::uint64_t most) {
+  const auto found = options.find(name);
+  if (found == options.end()) return otherwise;
+  auto value = parse_count(found->second.text, 1, most);
+  if (!value) return fail(std::errc::invalid_argument, "--{}: {}", name, value.error().message);
+  return value;
+}
+
+Result<nlohmann::json> measure_step(const GivenOptions& options) {
+  const auto name = options.find("network");
+  const std::string network_name = name == options.end() ? "cnn7" : name->second.text;
+  PACELINE_TRY(const std::uint64_t batch, given_count(options, "batch", 128, 1 << 16));
+  PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
+  PACELINE_TRY(const Network network,
+               Network::named(network_name, Network::crop(network_name, kImage), kClasses));
+  return bench_step(network, batch, static_cast<unsigned>(threads));
+}
+
+Result<nlohmann::json> measure(const std::string& kind, const GivenOptions& options) {
+  if (kind == "slot") return bench_slot();
+  if (kind == "pull") return bench_pull();
+  return measure_step(options);
+}
+
+}  // namespace
+
+ExitCode bench(std::span<const std::string> arguments) {
+  const std::vector<std::string> kinds{"slot", "pull", "step"};
+  const std::string kind = arguments.empty() ? "--help" : arguments.front();
+  if (kind == "--help") {
+    fmt::print("{}",
+               options_help("paceline bench slot|pull|step [OPTION]...\n\n"
+                            "Measures publishing to a slot against memcpy, a pull fused with\n"
+                            "the update against separate passes, or a training step.\n",
+                            option_names("step")));
+    return kDone;
+  }
+  if (const auto known = parse_word(kind, kinds); !known) {
+    print_mistake("bench", known.error().message);
+    return kMistaken;
+  }
+  const auto line = read_command_line(arguments.subspan(1), option_names(kind), 0);
+  if (!line) return refuse("bench", line.error());
+  const GivenOptions& options = line.value().options;
+  if (options.contains("help")) {
+    fmt::print("{}", options_help("paceline bench " + kind + " [OPTION]...\n", option_names(kind)));
+    return kDone;
+  }
+  const auto figures = measure(kind, options);
+  if (!figures) {
+    print_mistake("bench", figures.error().message);
+    return exit_code(figures.error());
+  }
+  fmt::print("{}", options.contains("json") ? figures.value().dump(2) + "\n"
+                                            : readable_json(figures.value()));
+  return kDone;
+}
+
+}  // namespace paceline

@@ -1,0 +1,176 @@
+#include "paceline/apps/eval.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "paceline/apps/given_options.h"
+#include "paceline/apps/option_value.h"
+#include "paceline/compute/device.h"
+#include "paceline/layers/input/batch_stream.h"
+#include "paceline/layers/input/dataset.h"
+#include "paceline/layers/network.h"
+#include "paceline/layers/safetensors.h"
+
+namespace paceline {
+namespace {
+
+constexpr std::size_t kBatch = 128, kMostClasses = 1 << 16, kLargestSide = 1 << 12;
+
+const std::vector<OptionName>& option_names() {
+  static const std::vector<OptionName> names = {
+      {"data", "SPEC", "what to test on (default: what the network was trained on)"},
+      {"device", "NAME", "cpu (default) or reference"},
+      {"threads", "N", "cores to use (default 1)"},
+      {"json", "", "standard output is JSON alone"},
+      {"help", "", "this list"}};
+  return names;
+}
+
+std::string given(const GivenOptions& options, const std::string& name, std::string otherwise) {
+  const auto found = options.find(name);
+  return found == options.end() ? otherwise : found->second.text;
+}
+
+/// "28x28x3", height, width and channels.
+Result<Shape> parse_image(const std::string& text) {
+  Shape image;
+  std::string_view rest = text;
+  for (std::size_t* side : {&image.height, &image.width, &image.channels}) {
+    const std::size_t end = side == &image.channels ? rest.size() : rest.find('x');
+    if (end == std::string_view::npos) {
+      return fail(std::errc::invalid_argument, "'{}' is no HxWxC", text);
+    }
+    PACELINE_TRY(*side, parse_count(rest.substr(0, end), 1, kLargestSide));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return image;
+}
+
+/// What a file of weights says about itself.
+struct Description {
+  std::string network, data;
+  Shape image;
+  std::size_t classes = 0;
+};
+
+Result<Description> describe(const std::string& file) {
+  PACELINE_TRY(const Metadata metadata, read_safetensors_metadata(file));
+  for (const char* key : {"network", "data", "image", "classes"}) {
+    if (!metadata.contains(key)) {
+      return fail(std::errc::invalid_argument,
+                  "{}: does not say its '{}': give a leader.safetensors of paceline train", file,
+                  key);
+    }
+  }
+  const auto image = parse_image(metadata.at("image"));
+  const auto classes = parse_count(metadata.at("classes"), 1, kMostClasses);
+  if (!image || !classes) {
+    return fail(std::errc::invalid_argument, "{}: its image '{}' or its classes '{}' are damaged",
+                file, metadata.at("image"), metadata.at("classes"));
+  }
+  return Description{metadata.at("network"), metadata.at("data"), image.value(), classes.value()};
+}
+
+Result<> check_data(const Description& of, const Network& network, const Data& data) {
+  const Shape image = data.test->image, wanted = network.image();
+  if (data.test->classes != of.classes) {
+    return fail(std::errc::invalid_argument,
+                "--data {}: has {} classes, the network {}: give the data it was trained on",
+                data.name, data.test->classes, of.classes);
+  }
+  if (image.channels != wanted.channels || image.height < wanted.height ||
+      image.width < wanted.width) {
+    return fail(std::errc::invalid_argument,
+                "--data {}: has {}x{}x{} images, the network takes {}x{}x{}: give the data it was "
+                "trained on",
+                data.name, image.height, image.width, image.channels, wanted.height, wanted.width,
+                wanted.channels);
+  }
+  return success();
+}
+
+Result<Evaluation> test(Device& device, const Network& network, std::span<const float> weights,
+                        const Data& data) {
+  PACELINE_TRY(const auto x, device.allocate(weights.size_bytes()));
+  std::memcpy(x->data(), weights.data(), weights.size_bytes());
+  PACELINE_TRY(const auto executable,
+               device.compile(network.program(), {.batch = kBatch, .training = false}));
+  TestStream stream(data, *data.test, network.image(), kBatch);
+  Evaluation sum;
+  for (const Batch* batch = &stream.next(); !batch->labels.empty(); batch = &stream.next()) {
+    const Evaluation part = executable->evaluate({x->data(), weights.size()}, *batch);
+    sum.loss_sum += part.loss_sum;
+    sum.errors += part.errors;
+    sum.images += part.images;
+  }
+  return sum;
+}
+
+Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
+  // The weights are copied in by memcpy: other devices' memory is not the host's.
+  const std::vector<std::string> devices{"cpu", "reference"};
+  const std::string device_name = given(options, "device", "cpu");
+  if (const auto known = parse_word(device_name, devices); !known) {
+    return fail(std::errc::invalid_argument, "--device {}", known.error().message);
+  }
+  const auto threads = parse_count(given(options, "threads", "1"), 1, 4096);
+  if (!threads) return fail(std::errc::invalid_argument, "--threads {}", threads.error().message);
+  const auto json = parse_switch(given(options, "json", "off"));
+  if (!json) return fail(std::errc::invalid_argument, "--json {}", json.error().message);
+
+  PACELINE_TRY(const Description of, describe(file));
+  PACELINE_TRY(const Network network, Network::named(of.network, of.image, of.classes));
+  PACELINE_TRY(const std::vector<float> weights, read_safetensors(file, network.layout()));
+  PACELINE_TRY(const Data data, open_data(given(options, "data", of.data)));
+  PACELINE_TRYV(check_data(of, network, data));
+  PACELINE_TRY(const auto device,
+               open_device(device_name, {.threads = static_cast<unsigned>(threads.value())}));
+  PACELINE_TRY(const Evaluation sum, test(*device, network, weights, data));
+  if (sum.images == 0) {
+    return fail(std::errc::invalid_argument, "--data {}: has no test image", data.name);
+  }
+
+  const double images = static_cast<double>(sum.images);
+  const double error = static_cast<double>(sum.errors) / images, loss = sum.loss_sum / images;
+  if (json.value()) {
+    nlohmann::ordered_json object{{"test_error", error},  {"test_loss", loss},
+                                  {"images", sum.images}, {"network", of.network},
+                                  {"data", data.name},    {"file", file}};
+    if (!std::isfinite(loss)) object["test_loss"] = nullptr;
+    fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("test error {:.2f} %, loss {:.4f}: {} on {} images of {}\n", 100 * error, loss,
+               of.network, sum.images, data.name);
+  }
+  return success();
+}
+
+}  // namespace
+
+ExitCode eval(std::span<const std::string> arguments) {
+  const auto line = read_command_line(arguments, option_names(), 1);
+  if (!line) return refuse("eval", line.error());
+  if (line.value().options.contains("help")) {
+    fmt::print("{}", options_help("paceline eval FILE [OPTION]...\n\n"
+                                  "Tests the network that a leader.safetensors holds.\n",
+                                  option_names()));
+    return kDone;
+  }
+  if (line.value().arguments.empty()) {
+    print_mistake("eval", "no file: give a run's leader.safetensors");
+    return kMistaken;
+  }
+  if (const auto done = evaluate_file(line.value().arguments.front(), line.value().options);
+      !done) {
+    print_mistake("eval", done.error().message);
+    return exit_code(done.error());
+  }
+  return kDone;
+}
+
+}  // namespace paceline

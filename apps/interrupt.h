@@ -1,0 +1,38 @@
+// SIGINT and SIGTERM while a run goes on: the first asks it to end, the second ends the program.
+//   IN-1 No code of ours runs in a signal handler: the signals are blocked in every thread, and one
+//   thread reads them. So an Interrupt is made before any other thread is, and lives on the main
+//   thread's stack. IN-2 They are heeded even where the starter ignored them, as a shell does for
+//   what it runs in the background.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+#include <memory>
+#include <string_view>
+#include <thread>
+
+#include "paceline/actors/run.h"
+#include "paceline/result.h"
+
+namespace paceline {
+
+class Interrupt {
+ public:
+  /// @param control  of the run to come; outlives this
+  static Result<std::unique_ptr<Interrupt>> watch(RunControl& control);
+  /// Gives the signals back to their former handling.
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+ private:
+  Interrupt() = default;
+  void listen(RunControl& control) const;
+
+  int signals_ = -1, ended_ = -1;  // descriptors
+  sigset_t former_{};
+  std::thread listener_;
+};
+
+}  // namespace paceline

@@ -1,0 +1,112 @@
+#include "paceline/apps/train.h"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "paceline/actors/caf_compat.h"
+#include "paceline/actors/run.h"
+#include "paceline/actors/summary.h"
+#include "paceline/apps/interrupt.h"
+#include "paceline/apps/progress_line.h"
+#include "paceline/apps/run_directory.h"
+#include "paceline/apps/train_options.h"
+#include "paceline/apps/train_report.h"
+#include "paceline/compute/device.h"
+
+namespace paceline {
+namespace {
+
+/// What is opened before a folder is made: a mistake here leaves nothing behind.
+struct Parts {
+  Data data;
+  Network network;
+  std::string device;  ///< its description
+};
+
+Result<Parts> open_parts(const TrainOptions& options) {
+  PACELINE_TRY(const std::unique_ptr<Device> device,
+               open_device(options.run.device, {.threads = options.run.threads}));
+  PACELINE_TRY(Data data, open_data(options.data));
+  const Shape image = Network::crop(options.network, data.train->image);
+  PACELINE_TRY(Network network, Network::named(options.network, image, data.train->classes));
+  return Parts{std::move(data), std::move(network), device->description()};
+}
+
+Result<RunSummary> run_in_system(const TrainOptions& options, const Parts& parts,
+                                 RunControl& control, ProgressLine* line) {
+  // Options are set, never parsed: the command line is ours alone.
+  caf::actor_system_config config;
+  use_sharing_scheduler(config, std::max(std::thread::hardware_concurrency(), 1U));
+  caf::actor_system system(config);
+  return run(system, options.run, parts.network, parts.data, control,
+             [line](const Progress& progress) {
+               if (line != nullptr) line->show(progress);
+             });
+}
+
+}  // namespace
+
+ExitCode train(std::span<const std::string> arguments, std::span<const std::string> environment) {
+  // Both would end the program in the middle of a write; as errors of write() they are reported.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  auto parsed = parse_train_options(arguments, environment);
+  if (!parsed) return refuse("train", parsed.error());
+  TrainOptions& options = parsed.value();
+  if (options.help) {
+    fmt::print("{}", train_help());
+    return kDone;
+  }
+  if (options.print_config) {
+    fmt::print("{}", config_text(options));
+    return kDone;
+  }
+
+  RunControl control;
+  const auto interrupt = Interrupt::watch(control);  // before any other thread
+  if (!interrupt) return refuse("train", interrupt.error());
+  const auto parts = open_parts(options);
+  if (!parts) return refuse("train", parts.error());
+  if (control.stopping()) return kInterrupted;
+
+  RunOptions& run = options.run;
+  if (run.directory.empty()) {
+    run.directory =
+        free_run_directory(options.network, run.protocol, std::chrono::system_clock::now());
+  }
+  if (const auto ready = prepare_run_directory(run.directory, config_text(options)); !ready) {
+    return refuse("train", ready.error());
+  }
+
+  std::FILE* const people = options.json ? stderr : stdout;
+  if (!options.quiet) {
+    fmt::print(
+        people, "{}\n",
+        train_banner(options, parts.value().network, parts.value().data, parts.value().device));
+    std::fflush(people);
+  }
+  ProgressLine line(people);
+  const auto summary =
+      run_in_system(options, parts.value(), control, options.quiet ? nullptr : &line);
+  line.finish();
+  if (!summary) {
+    std::fflush(people);
+    print_mistake("train", summary.error().message);
+    abandon_run_directory(run.directory);
+    return exit_code(summary.error());
+  }
+  if (options.json) {
+    fmt::print("{}", summary_json(summary.value()));
+  } else {
+    fmt::print("{}{}", options.quiet ? "" : "\n", train_results(options, summary.value()));
+  }
+  return summary.value().ended_by == "interrupt" ? kInterrupted : kDone;
+}
+
+}  // namespace paceline

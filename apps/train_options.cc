@@ -1,0 +1,366 @@
+#include "paceline/apps/train_options.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "paceline/apps/given_options.h"
+#include "paceline/apps/option_value.h"
+
+namespace paceline {
+namespace {
+
+/// A row of the table.
+struct Row {
+  OptionName name;
+  std::function<Result<>(TrainOptions&, const std::string&)> read;
+  /// Empty for options that do not decide a run; nullopt for those that were not given.
+  std::function<std::optional<std::string>(const TrainOptions&)> show;
+};
+
+// Makers of rows. A field is a generic lambda, [](auto& o) -> auto& { return o.run.tau; }, and so
+// serves reader and printer.
+template <class Field>
+Row count(const char* name, const char* help, Field field) {
+  using Number = std::remove_cvref_t<decltype(field(std::declval<TrainOptions&>()))>;
+  return {{name, "N", help},
+          [field](TrainOptions& o, const std::string& text) -> Result<> {
+            PACELINE_TRY(const std::uint64_t value,
+                         parse_count(text, 0, std::numeric_limits<Number>::max()));
+            field(o) = static_cast<Number>(value);
+            return success();
+          },
+          [field](const TrainOptions& o) { return std::to_string(field(o)); }};
+}
+
+template <class Field>
+Row real(const char* name, const char* argument, const char* help, Field field) {
+  return {{name, argument, help},
+          [field](TrainOptions& o, const std::string& text) -> Result<> {
+            PACELINE_TRY(field(o), parse_real(text));
+            return success();
+          },
+          [field](const TrainOptions& o) { return show_real(field(o)); }};
+}
+
+template <class Field>
+Row text(const char* name, const char* argument, const char* help, Field field) {
+  return {{name, argument, help},
+          [field](TrainOptions& o, const std::string& value) -> Result<> {
+            // What an INI file cannot hold would come back from config.ini as something else.
+            const bool trimmed = value.empty() || value.front() == ' ' || value.back() == ' ';
+            if (trimmed ||
+                std::ranges::any_of(value, [](unsigned char c) { return c < 0x20 || c == '#'; })) {
+              return fail(std::errc::invalid_argument,
+                          "'{}' is empty or has what a configuration file cannot hold ('#', line "
+                          "breaks, outer blanks): choose another name",
+                          value);
+            }
+            field(o) = value;
+            return success();
+          },
+          [field](const TrainOptions& o) { return std::string(field(o)); }};
+}
+
+template <class Field, class Enum>
+Row word(const char* name, const char* help, std::vector<std::pair<std::string, Enum>> values,
+         Field field) {
+  std::vector<std::string> words;
+  for (const auto& [spelling, value] : values) words.push_back(spelling);
+  return {
+      {name, fmt::format("{}", fmt::join(words, "|")), help},
+      [field, values, words](TrainOptions& o, const std::string& given) -> Result<> {
+        PACELINE_TRY(const std::size_t index, parse_word(given, words));
+        field(o) = values[index].second;
+        return success();
+      },
+      [field, values](const TrainOptions& o) {
+        return std::ranges::find(values, field(o), [](const auto& v) { return v.second; })->first;
+      }};
+}
+
+template <class Field>
+Row flag(const char* name, const char* help, Field field) {
+  return {{name, "", help},
+          [field](TrainOptions& o, const std::string& given) -> Result<> {
+            PACELINE_TRY(field(o), parse_switch(given));
+            return success();
+          },
+          [field](const TrainOptions& o) { return std::string(field(o) ? "on" : "off"); }};
+}
+
+/// Changes what is printed, not the run.
+Row silent(Row row) {
+  row.show = nullptr;
+  return row;
+}
+
+/// Zero, the field's way to say "not given", cannot be given.
+template <class Field>
+Row above_zero(Row row, Field field) {
+  row.read = [field, read = row.read](TrainOptions& o, const std::string& given) -> Result<> {
+    PACELINE_TRYV(read(o, given));
+    if (!(field(o) > 0)) {
+      return fail(std::errc::invalid_argument, "'{}' is not above 0", given);
+    }
+    return success();
+  };
+  row.show = [field, show = row.show](const TrainOptions& o) {
+    return field(o) > 0 ? show(o) : std::nullopt;
+  };
+  return row;
+}
+
+#define PACELINE_FIELD(member) \
+  [](auto& o) -> auto& { return o.member; }
+
+Row target_error() {
+  return {{"target-error", "E", "end early once the leader's test error is at most E, in (0, 1)"},
+          [](TrainOptions& o, const std::string& given) -> Result<> {
+            PACELINE_TRY(o.run.target_error, parse_real(given));
+            return success();
+          },
+          [](const TrainOptions& o) -> std::optional<std::string> {
+            if (!o.run.target_error) return std::nullopt;
+            return show_real(*o.run.target_error);
+          }};
+}
+
+Row augment() {
+  return word("augment", "crop and mirror training images at random",
+              std::vector<std::pair<std::string, bool>>{{"on", true}, {"off", false}},
+              PACELINE_FIELD(run.augment));
+}
+
+const std::vector<Row>& table() {
+  static const std::vector<Row> rows = {
+      text("data", "SPEC",
+           "synthetic[:seed=N,train=N,test=N], or a folder of CIFAR-10 or IDX files "
+           "(cifar10:DIR, mnist:DIR, fashion-mnist:DIR insist on the kind)",
+           PACELINE_FIELD(data)),
+      text("network", "NAME", "the network: cnn7, lenet, ...", PACELINE_FIELD(network)),
+      text("protocol", "NAME", "how workers coordinate", PACELINE_FIELD(run.protocol)),
+      word("mode", "whether workers wait for each other when they coordinate",
+           std::vector<std::pair<std::string, Mode>>{{"barrier", Mode::barrier},
+                                                     {"nonblocking", Mode::nonblocking}},
+           PACELINE_FIELD(run.mode)),
+      count("groups", "groups of workers, each with a leader of its own",
+            PACELINE_FIELD(run.groups)),
+      count("workers", "workers in all groups together", PACELINE_FIELD(run.workers)),
+      count("batch", "images of one worker's step", PACELINE_FIELD(run.batch)),
+      above_zero(real("lr", "RATE", "learning rate (default: the network's)",
+                      PACELINE_FIELD(run.sgd.learning_rate)),
+                 PACELINE_FIELD(run.sgd.learning_rate)),
+      real("momentum", "M", "in [0, 1)", PACELINE_FIELD(run.sgd.momentum)),
+      word("momentum-form", "how momentum enters a step",
+           std::vector<std::pair<std::string, Momentum>>{{"none", Momentum::none},
+                                                         {"heavy-ball", Momentum::heavy_ball},
+                                                         {"nesterov", Momentum::nesterov},
+                                                         {"sutskever", Momentum::sutskever}},
+           PACELINE_FIELD(run.sgd.form)),
+      real("weight-decay", "W", "added to the gradient: g += W x",
+           PACELINE_FIELD(run.sgd.weight_decay)),
+      count("tau", "steps between pulls to the group's leader", PACELINE_FIELD(run.tau)),
+      count("tau-global", "steps between pulls to the global leader: a multiple of --tau",
+            PACELINE_FIELD(run.tau_global)),
+      real("pull", "C", "towards the group's leader, x -= C (x - z), in [0, 1]",
+           PACELINE_FIELD(run.pull)),
+      real("pull-global", "C", "towards the global leader, in [0, 1]",
+           PACELINE_FIELD(run.pull_global)),
+      count("score-window", "batches whose mean loss is a worker's score",
+            PACELINE_FIELD(run.score_window)),
+      count("staleness", "versions that a leader may be behind before its pull is skipped",
+            PACELINE_FIELD(run.staleness)),
+      above_zero(count("steps", "end after N steps a worker: N x workers in all",
+                       PACELINE_FIELD(run.steps)),
+                 PACELINE_FIELD(run.steps)),
+      above_zero(real("epochs", "E", "end after E times the training set, over all workers",
+                      PACELINE_FIELD(run.epochs)),
+                 PACELINE_FIELD(run.epochs)),
+      above_zero(real("minutes", "M", "end after M minutes of training (without a budget: 1)",
+                      PACELINE_FIELD(run.minutes)),
+                 PACELINE_FIELD(run.minutes)),
+      target_error(),
+      count("seed", "of everything that is drawn", PACELINE_FIELD(run.seed)),
+      flag("deterministic", "the same seed gives the same bits; with --mode barrier",
+           PACELINE_FIELD(run.deterministic)),
+      word("evaluate", "test beside the training, or after it on snapshots",
+           std::vector<std::pair<std::string, Evaluate>>{{"beside", Evaluate::beside},
+                                                         {"after", Evaluate::after}},
+           PACELINE_FIELD(run.evaluate)),
+      real("evaluate-every", "S", "seconds of training between tests",
+           PACELINE_FIELD(run.evaluate_every)),
+      word("sampling", "each worker sees the whole set, or its share",
+           std::vector<std::pair<std::string, Sampling>>{{"shuffled", Sampling::shuffled},
+                                                         {"sharded", Sampling::sharded}},
+           PACELINE_FIELD(run.sampling)),
+      augment(),
+      count("threads", "cores of one worker's engine", PACELINE_FIELD(run.threads)),
+      text("device", "NAME", "what computes: see paceline doctor", PACELINE_FIELD(run.device)),
+      real("patience", "S", "seconds that anyone waits for anybody", PACELINE_FIELD(run.patience)),
+      silent(text("run", "DIR", "the run's folder (default runs/DATE-NETWORK-PROTOCOL)",
+                  PACELINE_FIELD(run.directory))),
+      silent(flag("json", "standard output is the summary alone, as JSON", PACELINE_FIELD(json))),
+      silent(flag("quiet", "no progress", PACELINE_FIELD(quiet))),
+  };
+  return rows;
+}
+
+constexpr std::array kBudgets{"steps", "epochs", "minutes"};
+
+std::vector<OptionName> table_names() {
+  static const TrainOptions defaults;
+  std::vector<OptionName> all;
+  for (const Row& row : table()) {
+    OptionName name = row.name;
+    if (const auto value = row.show ? row.show(defaults) : std::nullopt) {
+      name.help += fmt::format(" (default {})", *value);
+    }
+    all.push_back(std::move(name));
+  }
+  return all;
+}
+
+/// Where options may come from but these: they would be read too late, or change nothing.
+std::vector<OptionName> command_line_names() {
+  std::vector<OptionName> all = table_names();
+  all.push_back({"no-augment", "", "as --augment off"});
+  all.push_back({"config", "FILE", "an INI file of 'name = value' lines"});
+  all.push_back({"print-config", "", "print the resolved options as an INI file, and end"});
+  all.push_back({"help", "", "this list"});
+  return all;
+}
+
+/// no-augment is a spelling of augment; both at once contradict each other.
+Result<> resolve_spellings(GivenOptions& given) {
+  const auto negated = given.find("no-augment");
+  if (negated == given.end()) return success();
+  if (const auto both = given.find("augment"); both != given.end()) {
+    return fail(std::errc::invalid_argument, "--no-augment contradicts {}: give one of them",
+                both->second.origin);
+  }
+  GivenValue value = negated->second;
+  PACELINE_TRY(const bool off, parse_switch(value.text));
+  value.text = off ? "off" : "on";
+  given.erase(negated);
+  given.emplace("augment", std::move(value));
+  return success();
+}
+
+/// TO-1 and TO-2: adds what places before have not said.
+Result<> add_behind(GivenOptions& chosen, GivenOptions place) {
+  std::vector<std::string> budgets;
+  bool decided = false;
+  for (const char* name : kBudgets) {
+    decided = decided || chosen.contains(name);
+    if (const auto found = place.find(name); found != place.end()) {
+      budgets.push_back(found->second.origin);
+    }
+  }
+  if (budgets.size() > 1) {
+    return fail(std::errc::invalid_argument, "{} and {} are two ends for one run: give one of them",
+                budgets[0], budgets[1]);
+  }
+  if (decided) {
+    for (const char* name : kBudgets) place.erase(name);
+  }
+  chosen.merge(place);
+  return success();
+}
+
+Result<> read_switch(const GivenOptions& given, const std::string& name, bool& value) {
+  const auto found = given.find(name);
+  if (found == given.end()) return success();
+  auto read = parse_switch(found->second.text);
+  if (!read) {
+    return fail(std::errc::invalid_argument, "{}: {}", found->second.origin, read.error().message);
+  }
+  value = read.value();
+  return success();
+}
+
+/// Defaults that depend on what else was given, and names that only the layers know.
+Result<> resolve(TrainOptions& options, const GivenOptions& given) {
+  RunOptions& run = options.run;
+  const std::vector<std::string> networks = Network::names();
+  if (const auto known = parse_word(options.network, networks); !known) {
+    return fail(std::errc::invalid_argument, "--network {}", known.error().message);
+  }
+  if (run.sgd.learning_rate == 0) {
+    run.sgd.learning_rate = Network::default_learning_rate(options.network);
+  }
+  if (run.sgd.form == Momentum::none) {
+    if (given.contains("momentum") && run.sgd.momentum != 0) {
+      return fail(std::errc::invalid_argument,
+                  "--momentum {} contradicts --momentum-form none: leave one of them out",
+                  run.sgd.momentum);
+    }
+    run.sgd.momentum = 0;
+  }
+  const bool bounded =
+      std::ranges::any_of(kBudgets, [&](const char* name) { return given.contains(name); });
+  if (!bounded) run.minutes = 1;
+  return success();
+}
+
+}  // namespace
+
+Result<TrainOptions> parse_train_options(std::span<const std::string> arguments,
+                                         std::span<const std::string> environment) {
+  TrainOptions options;
+  PACELINE_TRY(const CommandLine line, read_command_line(arguments, command_line_names(), 0));
+  GivenOptions given = line.options;
+  PACELINE_TRYV(read_switch(given, "help", options.help));
+  if (options.help) return options;
+  PACELINE_TRYV(read_switch(given, "print-config", options.print_config));
+
+  std::vector<OptionName> names = table_names();
+  GivenOptions chosen;
+  PACELINE_TRYV(resolve_spellings(given));
+  PACELINE_TRYV(add_behind(chosen, std::move(given)));
+  names.push_back({"config", "FILE", ""});
+  PACELINE_TRY(GivenOptions variables, read_environment(environment, names));
+  PACELINE_TRYV(add_behind(chosen, std::move(variables)));
+  names.pop_back();
+  if (const auto file = chosen.find("config"); file != chosen.end()) {
+    PACELINE_TRY(GivenOptions lines, read_ini(file->second.text, names));
+    PACELINE_TRYV(add_behind(chosen, std::move(lines)));
+  }
+
+  for (const Row& row : table()) {
+    const auto found = chosen.find(row.name.name);
+    if (found == chosen.end()) continue;
+    if (auto read = row.read(options, found->second.text); !read) {
+      return fail(std::errc::invalid_argument, "{}: {}", found->second.origin,
+                  read.error().message);
+    }
+  }
+  PACELINE_TRYV(resolve(options, chosen));
+  PACELINE_TRYV(check(options.run));
+  return options;
+}
+
+std::string config_text(const TrainOptions& options) {
+  std::string text = "# What decides a run: paceline train --config FILE [--run DIR]\n";
+  for (const Row& row : table()) {
+    if (!row.show) continue;
+    if (const auto value = row.show(options)) {
+      text += fmt::format("{} = {}\n", row.name.name, *value);
+    }
+  }
+  return text;
+}
+
+std::string train_help() {
+  return options_help(
+      "paceline train [OPTION]...\n\n"
+      "Trains a network with workers that follow the best one. Each option may also come from the\n"
+      "environment (PACELINE_TAU_GLOBAL=16) or from an INI file (--config); the command line goes\n"
+      "first, then the environment, then the file.\n",
+      command_line_names());
+}
+
+}  // namespace paceline

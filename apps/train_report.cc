@@ -1,0 +1,61 @@
+#include "paceline/apps/train_report.h"
+
+#include <cmath>
+
+namespace paceline {
+namespace {
+
+std::string percent(double fraction) {
+  return std::isfinite(fraction) ? fmt::format("{:.2f} %", 100 * fraction) : "not measured";
+}
+
+/// 351946 as 351,946.
+std::string grouped(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
+
+std::string budget(const RunOptions& run) {
+  if (run.steps > 0) return fmt::format("{} steps a worker", grouped(run.steps));
+  if (run.epochs > 0) return fmt::format("{} epochs", run.epochs);
+  return fmt::format("{} minutes", run.minutes);
+}
+
+}  // namespace
+
+std::string train_banner(const TrainOptions& options, const Network& network, const Data& data,
+                         std::string_view device) {
+  const RunOptions& run = options.run;
+  const Shape image = network.image();
+  std::string text;
+  text += fmt::format("data      {}: {} images to learn from, {} to test on\n", data.name,
+                      grouped(data.train->size()), grouped(data.test->size()));
+  text += fmt::format("network   {}: {} parameters, {}x{}x{} images, {} classes\n", network.name(),
+                      grouped(network.layout().parameters), image.height, image.width,
+                      image.channels, network.classes());
+  text += fmt::format("workers   {} in {} group{}, {} images a step each, protocol {}, {}\n",
+                      run.workers, run.groups, run.groups == 1 ? "" : "s", run.batch, run.protocol,
+                      run.mode == Mode::barrier ? "barrier" : "nonblocking");
+  text += fmt::format("device    {}\n", device);
+  text += fmt::format("budget    {}\n", budget(run));
+  text += fmt::format("run       {}\n", run.directory.string());
+  return text;
+}
+
+std::string train_results(const TrainOptions& options, const RunSummary& summary) {
+  const std::string run = options.run.directory.string();
+  std::string text;
+  text += fmt::format("test error  {} (leader), {} (mean of the workers)\n",
+                      percent(summary.test_error_leader), percent(summary.test_error_mean));
+  text += fmt::format(
+      "trained     {:.1f} s, {} steps, {:.0f} images/s; coordination took {}; ended by {}\n",
+      summary.train_seconds, grouped(summary.steps), summary.images_per_second,
+      percent(summary.coordination_fraction), summary.ended_by);
+  text += fmt::format(
+      "written     {}: summary.json, metrics.jsonl, leader.safetensors, config.ini\n", run);
+  text += fmt::format("next        paceline eval {}/leader.safetensors\n", run);
+  return text;
+}
+
+}  // namespace paceline

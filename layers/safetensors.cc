@@ -1,0 +1,265 @@
+#include "paceline/layers/safetensors.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "paceline/layers/atomic_file.h"
+
+namespace paceline {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
+
+using Json = nlohmann::ordered_json;
+using Path = std::filesystem::path;
+
+constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the published reader's limit
+constexpr std::uint64_t kLengthBytes = 8;
+constexpr const char* kMetadata = "__metadata__";
+
+/// A tensor as a file has it.
+struct Entry {
+  std::string name, type;
+  std::vector<std::uint64_t> shape;
+  std::uint64_t begin = 0, end = 0;  ///< bytes, from where the tensors start
+};
+
+struct Header {
+  std::vector<Entry> entries;  ///< in the order of their bytes, without gaps
+  Metadata metadata;
+  std::uint64_t tensors_start = 0;  ///< bytes
+};
+
+Error wrong(const Path& path, const std::string& text) {
+  return fail(std::errc::illegal_byte_sequence,
+              "{}: not a whole safetensors file, {}: give a checkpoint that was written to its end",
+              path.string(), text);
+}
+
+// --- Layouts: ours has channels last, PyTorch's channels first
+
+/// A weight seen as [outer][pixels][channels] by us and as [outer][channels][pixels] by PyTorch.
+struct Axes {
+  std::size_t outer = 1, pixels = 1, channels = 1;
+};
+
+Axes axes_of(const Tensor& t) {
+  if (t.dimensions.size() == 4) {
+    return {t.dimensions[0], t.dimensions[1] * t.dimensions[2], t.dimensions[3]};
+  }
+  if (t.dimensions.size() == 2) {
+    return {t.dimensions[0], t.flattened.height * t.flattened.width, t.flattened.channels};
+  }
+  return {1, 1, t.count};
+}
+
+std::vector<std::uint64_t> shape_in_file(const Tensor& t) {
+  if (t.dimensions.size() != 4) return {t.dimensions.begin(), t.dimensions.end()};
+  return {t.dimensions[0], t.dimensions[3], t.dimensions[1], t.dimensions[2]};
+}
+
+void to_channels_first(const Axes& axes, const float* ours, float* theirs) {
+  for (std::size_t o = 0; o < axes.outer; ++o) {
+    for (std::size_t c = 0; c < axes.channels; ++c) {
+      for (std::size_t p = 0; p < axes.pixels; ++p) {
+        *theirs++ = ours[(o * axes.pixels + p) * axes.channels + c];
+      }
+    }
+  }
+}
+
+void to_channels_last(const Axes& axes, const float* theirs, float* ours) {
+  for (std::size_t o = 0; o < axes.outer; ++o) {
+    for (std::size_t p = 0; p < axes.pixels; ++p) {
+      for (std::size_t c = 0; c < axes.channels; ++c) {
+        *ours++ = theirs[(o * axes.channels + c) * axes.pixels + p];
+      }
+    }
+  }
+}
+
+// --- Headers
+
+std::optional<std::vector<std::uint64_t>> numbers(const Json& json) {
+  if (!json.is_array()) return std::nullopt;
+  std::vector<std::uint64_t> all;
+  for (const Json& number : json) {
+    if (!number.is_number_unsigned()) return std::nullopt;
+    all.push_back(number.get<std::uint64_t>());
+  }
+  return all;
+}
+
+Result<Entry> parse_entry(const Path& path, const std::string& name, const Json& json) {
+  const auto member = [&](const char* key) {
+    const auto found = json.is_object() ? json.find(key) : json.end();
+    return found == json.end() ? Json() : *found;
+  };
+  const Json type = member("dtype");
+  const auto shape = numbers(member("shape")), offsets = numbers(member("data_offsets"));
+  if (!type.is_string() || !shape || !offsets || offsets->size() != 2) {
+    return wrong(path, fmt::format("'{}' lacks dtype, shape or data_offsets", name));
+  }
+  return Entry{.name = name,
+               .type = type.get<std::string>(),
+               .shape = *shape,
+               .begin = (*offsets)[0],
+               .end = (*offsets)[1]};
+}
+
+Result<Header> parse_header(const Path& path, const std::string& text, std::uint64_t tensor_bytes) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return wrong(path, "its header is no JSON object");
+  Header header;
+  header.tensors_start = kLengthBytes + text.size();
+  for (const auto& [name, value] : json.items()) {
+    if (name == kMetadata) {
+      if (!value.is_object()) return wrong(path, "its __metadata__ is no object");
+      for (const auto& [key, string] : value.items()) {
+        if (!string.is_string()) return wrong(path, "its __metadata__ holds more than strings");
+        header.metadata[key] = string.get<std::string>();
+      }
+    } else {
+      PACELINE_TRY(Entry entry, parse_entry(path, name, value));
+      header.entries.push_back(std::move(entry));
+    }
+  }
+  std::ranges::sort(header.entries, {}, [](const Entry& e) { return std::pair(e.begin, e.end); });
+  std::uint64_t position = 0;
+  for (const Entry& e : header.entries) {
+    if (e.begin != position || e.end < e.begin || e.end > tensor_bytes) {
+      return wrong(path, fmt::format("'{}' lies at [{}, {}) where {} follows, of {} bytes", e.name,
+                                     e.begin, e.end, position, tensor_bytes));
+    }
+    position = e.end;
+  }
+  if (position != tensor_bytes) {
+    return wrong(path, fmt::format("its tensors fill {} of {} bytes", position, tensor_bytes));
+  }
+  return header;
+}
+
+Result<Header> read_header(const Path& path, std::ifstream& file) {
+  std::error_code error;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (error) {
+    return Error{error, fmt::format("{}: cannot be read ({}): give a checkpoint that paceline has "
+                                    "written",
+                                    path.string(), error.message())};
+  }
+  file.open(path, std::ios::binary);
+  if (!file) {
+    return fail(std::errc::permission_denied, "{}: cannot be opened: check its permissions",
+                path.string());
+  }
+  std::uint64_t length = 0;
+  file.read(reinterpret_cast<char*>(&length), kLengthBytes);
+  if (!file) return wrong(path, fmt::format("{} bytes hold no header", bytes));
+  if (length > kMostHeaderBytes || length > bytes - kLengthBytes) {
+    return wrong(path, fmt::format("its header claims {} of {} bytes", length, bytes));
+  }
+  std::string text(length, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(length));
+  if (!file) return wrong(path, "its header cannot be read");
+  return parse_header(path, text, bytes - kLengthBytes - length);
+}
+
+/// Whether a file's tensor is what the layout wants.
+Result<> check(const Path& path, const Entry& entry, const Tensor& t) {
+  const std::vector<std::uint64_t> wanted = shape_in_file(t);
+  if (entry.type != "F32") {
+    return fail(std::errc::invalid_argument, "{}: '{}' is {}: convert it to F32", path.string(),
+                t.name, entry.type);
+  }
+  if (entry.shape != wanted) {
+    return fail(std::errc::invalid_argument,
+                "{}: '{}' is {}, the network has {}: give the network that was trained",
+                path.string(), t.name, fmt::join(entry.shape, "x"), fmt::join(wanted, "x"));
+  }
+  if (entry.end - entry.begin != t.count * sizeof(float)) {
+    return wrong(path, fmt::format("'{}' takes {} bytes, not {}", t.name, entry.end - entry.begin,
+                                   t.count * sizeof(float)));
+  }
+  return success();
+}
+
+}  // namespace
+
+Result<> write_safetensors(const Path& path, const Layout& layout, std::span<const float> x,
+                           const Metadata& metadata) {
+  PACELINE_CHECK(x.size() == layout.elements, "{} elements for a layout of {}", x.size(),
+                 layout.elements);
+  Json json = Json::object();
+  if (!metadata.empty()) json[kMetadata] = metadata;
+  std::uint64_t position = 0;
+  for (const Tensor& t : layout.tensors) {
+    const std::uint64_t end = position + t.count * sizeof(float);
+    json[t.name] = {
+        {"dtype", "F32"}, {"shape", shape_in_file(t)}, {"data_offsets", {position, end}}};
+    position = end;
+  }
+  // Strings that are not UTF-8 (a folder's name) lose what cannot be written.
+  std::string header = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+
+  const std::uint64_t length = header.size();
+  std::vector<std::byte> content(kLengthBytes + length + position);
+  std::memcpy(content.data(), &length, kLengthBytes);
+  std::memcpy(content.data() + kLengthBytes, header.data(), length);
+  std::byte* out = content.data() + kLengthBytes + length;
+  std::vector<float> permuted;
+  for (const Tensor& t : layout.tensors) {
+    permuted.resize(t.count);
+    to_channels_first(axes_of(t), &x[t.offset], permuted.data());
+    std::memcpy(out, permuted.data(), t.count * sizeof(float));
+    out += t.count * sizeof(float);
+  }
+  return write_file_atomically(path, content);
+}
+
+Result<Metadata> read_safetensors_metadata(const Path& path) {
+  std::ifstream file;
+  PACELINE_TRY(Header header, read_header(path, file));
+  return std::move(header.metadata);
+}
+
+Result<std::vector<float>> read_safetensors(const Path& path, const Layout& layout) {
+  std::ifstream file;
+  PACELINE_TRY(const Header header, read_header(path, file));
+  for (const Entry& entry : header.entries) {
+    if (std::ranges::find(layout.tensors, entry.name, &Tensor::name) == layout.tensors.end()) {
+      return fail(std::errc::invalid_argument,
+                  "{}: '{}' does not belong to the network: give the network that was trained",
+                  path.string(), entry.name);
+    }
+  }
+  std::vector<const Entry*> found;
+  for (const Tensor& t : layout.tensors) {
+    const auto entry = std::ranges::find(header.entries, t.name, &Entry::name);
+    if (entry == header.entries.end()) {
+      return fail(std::errc::invalid_argument,
+                  "{}: no tensor '{}': give the network that was trained", path.string(), t.name);
+    }
+    PACELINE_TRYV(check(path, *entry, t));
+    found.push_back(&*entry);
+  }
+  std::vector<float> x(layout.elements), permuted;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const Tensor& t = layout.tensors[i];
+    permuted.resize(t.count);
+    file.seekg(static_cast<std::streamoff>(header.tensors_start + found[i]->begin));
+    file.read(reinterpret_cast<char*>(permuted.data()),
+              static_cast<std::streamsize>(t.count * sizeof(float)));
+    if (!file) return wrong(path, fmt::format("'{}' cannot be read", t.name));
+    to_channels_last(axes_of(t), permuted.data(), &x[t.offset]);
+  }
+  return x;
+}
+
+}  // namespace paceline
