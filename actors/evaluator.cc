@@ -120,7 +120,7 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
       assessed.what = assess.what;
       assessed.last = last;
       if (result) tell(self, context->recorder, assessed);
-      tell(self, run, assessed);
+      anonymously_tell(run, assessed);
     };
     switch (assess.what) {
       case Assess::What::leader:
@@ -132,13 +132,13 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
         saved.what = assess.what;
         if (auto taken = e.snapshot(assess.leader, assess.t); !taken)
           saved.failure = taken.error().message;
-        return tell(self, run, saved);
+        return anonymously_tell(run, saved);
       }
       case Assess::What::snapshots: {
         for (const Evaluator::Snapshot& s : e.snapshots()) answer(e.evaluate(s), false);
         Assessed done;
         done.what = assess.what;
-        return tell(self, run, done);
+        return anonymously_tell(run, done);
       }
     }
   }};

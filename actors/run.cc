@@ -13,6 +13,7 @@
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
 #include "paceline/actors/worker.h"
+#include "paceline/layers/atomic_file.h"
 #include "paceline/layers/safetensors.h"
 
 namespace paceline {

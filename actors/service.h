@@ -33,7 +33,7 @@ class ServiceHost final : public ActorHost {
   bool waiting_for_pin() const { return pinning_ != nullptr; }
 
   /// Destroys the parked role, and its pins with it. After the actor's end.
-  void clear() { role_.clear(); }
+  void clear() { role_ = {}; }
 
  private:
   using Clock = std::chrono::steady_clock;

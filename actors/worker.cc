@@ -132,7 +132,7 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
   } catch (const std::exception& error) {
     record(FaultEvent{0, fmt::format("worker {} ended: {}", self().index, error.what())});
   }
-  role_.clear();
+  role_ = {};
   engine_.reset();
   return end;
 }
@@ -208,7 +208,7 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, Wor
              {host->place().leader(host->place().group(host->self())), host->place().global()})
           if (const RoleActor& to = context->directory[service.index])
             tell(self, to, to_wire(gone));
-        tell(self, run, end);
+        anonymously_tell(run, end);
         self->quit();
       },
       [=](Drain) -> std::uint64_t { return 0; },
