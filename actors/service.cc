@@ -13,14 +13,14 @@ bool ServiceHost::start(ReceiveOp& op) {
   op.ok = inbox_.take(op.wanted, op.got);
   if (op.ok || op.within.count() == 0) return true;
   receiving_ = &op;
-  wait_until(Clock::now() + op.within);
+  wait_until(actor_->clock().now() + op.within);
   return false;
 }
 
 bool ServiceHost::start(PinOp& op) {
   if (pin_or_fetch(op)) return true;
   pinning_ = &op;
-  wait_until(Clock::now() + op.within);
+  wait_until(actor_->clock().now() + op.within);
   return false;
 }
 
@@ -43,7 +43,7 @@ void ServiceHost::deliver(const Packet& packet) {
 void ServiceHost::tick() {
   armed_ = false;
   if (!receiving_ && !pinning_) return;
-  if (Clock::now() < deadline_) return wait_until(deadline_);
+  if (actor_->clock().now() < deadline_) return wait_until(deadline_);
   resume(receiving_ ? std::exchange(receiving_, nullptr)->role
                     : std::exchange(pinning_, nullptr)->role);
 }
@@ -59,7 +59,7 @@ void ServiceHost::fetched(std::uint64_t answered) {
 void ServiceHost::wait_until(Clock::time_point deadline) {
   deadline_ = deadline;
   if (std::exchange(armed_, true)) return;
-  tell_after(actor_, RoleActor{actor_}, std::max(deadline - Clock::now(), Clock::duration::zero()),
+  tell_after(actor_, RoleActor{actor_}, std::max<caf::timespan>(deadline - actor_->clock().now(), caf::timespan::zero()),
              Tick{});
 }
 

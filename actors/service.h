@@ -5,7 +5,7 @@
 //   SV-2 One timer an actor, re-armed when it fires: waits far outnumber time-outs.
 #pragma once
 
-#include <chrono>
+#include <caf/actor_clock.hpp>
 
 #include "paceline/actors/actor_host.h"
 #include "paceline/actors/mailbox.h"
@@ -13,7 +13,7 @@
 
 namespace paceline {
 
-class ServiceHost final : public ActorHost {
+class ServiceHost : public ActorHost {
  public:
   ServiceHost(RunContext& context, Address self) : ActorHost(context, self) {}
 
@@ -36,7 +36,7 @@ class ServiceHost final : public ActorHost {
   void clear() { role_ = {}; }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = caf::actor_clock;  // of the system: virtual under CAF's deterministic scheduler
   void wait_until(Clock::time_point deadline);
   void resume(std::coroutine_handle<> parked);
 
