@@ -214,24 +214,25 @@ class Planner {
     run_backward_data(k, dnnl::convolution_backward_data(to_data), to_data);
   }
 
+  // Plain formats on purpose: the weights are then used where they lie in the flat vector, and
+  // their gradient is written there. Blocked ones gain less than their reorders cost.
   void forward(std::size_t k, const Linear&) {
-    const memory::dims src = input(k).get_desc().dims();
-    memory::dims weights = src;
-    weights[0] = dim(out(k).count());
+    const memory::desc src = plain(input(k).get_desc());
     const bool relu = take_relu(k);
     Site& site = sites_[k];
-    const dnnl::inner_product_forward::desc description(
-        direction(), f32(src, Tag::any), f32(weights, Tag::any), f32({weights[0]}, Tag::a),
-        f32({src[0], weights[0]}, Tag::nc));
-    const auto& pd = site.linear.emplace(description, attributes(relu), engine_);
+    memory::dims weights = src.dims();
+    weights[0] = dim(out(k).count());
     site.weight = flat(plan_->parameters, operation(k).weight,
-                       f32(weights, src.size() == 4 ? Tag::ohwi : Tag::oi));
+                       f32(weights, weights.size() == 4 ? Tag::ohwi : Tag::oi));
+    const dnnl::inner_product_forward::desc description(direction(), src, site.weight.get_desc(),
+                                                        f32({weights[0]}, Tag::a),
+                                                        f32({src.dims()[0], weights[0]}, Tag::nc));
+    const auto& pd = site.linear.emplace(description, attributes(relu), engine_);
     run_forward(k, dnnl::inner_product_forward(pd), pd, relu);
   }
   void backward(std::size_t k, const Linear&) {
-    const memory::desc src = f32(input(k).get_desc().dims(), Tag::any);
-    const memory::desc dst = output(k).get_desc();
-    const memory::desc weights = f32(sites_[k].weight.get_desc().dims(), Tag::any);
+    const memory::desc src = plain(input(k).get_desc()), dst = output(k).get_desc();
+    const memory::desc weights = sites_[k].weight.get_desc();
     const auto& hint = *sites_[k].linear;
     const dnnl::inner_product_backward_weights::primitive_desc to_weights(
         {src, weights, f32({dst.dims()[1]}, Tag::a), dst}, attributes(), engine_, hint);
