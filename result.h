@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace paceline {
@@ -28,12 +29,15 @@ struct Error {
 template <class T = void>
 using Result = boost::outcome_v2::basic_result<T, Error, boost::outcome_v2::policy::terminate>;
 
-/// Makes a failure: `return fail(std::errc::no_such_file_or_directory, "no {}: run
-/// tools/fetch-data", path);`
+/// Makes a failure: `return fail(std::errc::no_such_file_or_directory, "no {}: run tools/fetch-data", path);`
+/// @param code  a std::error_code, or any enumeration that makes one
 template <class Code, class... Args>
 [[nodiscard]] Error fail(Code code, fmt::format_string<Args...> text, Args&&... args) {
   using std::make_error_code;
-  return Error{make_error_code(code), fmt::format(text, std::forward<Args>(args)...)};
+  if constexpr (std::is_same_v<Code, std::error_code>)
+    return Error{code, fmt::format(text, std::forward<Args>(args)...)};
+  else
+    return Error{make_error_code(code), fmt::format(text, std::forward<Args>(args)...)};
 }
 
 /// Makes a failure out of `errno`; the system's own words are appended.
