@@ -2,13 +2,12 @@
 // activations. layers/ builds a Program once; a Device compiles it for one batch size. Plain data:
 // copy it, compare it, print it.
 //   PR-1 Activations are numbered in the order in which they are written; 0 is the input batch. An
-//   operation reads
-//        `input` and writes `output`, and output > input.
+//        operation reads `input` and writes `output`, and output > input.
 //   PR-2 The canonical layout of an activation is N,H,W,C f32; what a backend uses inside is its
-//   own business. PR-3 Parameters lie in the flat vector at `weight` and `bias` (in f32 elements
-//   from its start, multiples of 16):
-//        convolution weights O,H,W,I; linear weights out,in where `in` runs over H,W,C of the
-//        activation.
+//        own business.
+//   PR-3 Parameters lie in the flat vector at `weight` and `bias` (in f32 elements from its start,
+//        multiples of 16): convolution weights O,H,W,I; linear weights out,in where `in` runs over
+//        H,W,C of the activation.
 //   PR-4 The last operation is SoftmaxCrossEntropy; its input are the logits.
 #pragma once
 
@@ -17,6 +16,8 @@
 #include <string>
 #include <variant>
 #include <vector>
+
+#include "paceline/result.h"
 
 namespace paceline {
 
@@ -74,5 +75,15 @@ struct Program {
   std::vector<Operation> operations;
   std::size_t parameter_elements = 0;  ///< P of the flat vector, padding included
 };
+
+/// Elements of an operation's parameter tensors, unpadded; zero for those without.
+struct ParameterCounts {
+  std::size_t weight = 0, bias = 0;
+};
+ParameterCounts parameter_counts(const OperationKind& kind, const Shape& in, const Shape& out);
+
+/// Checks PR-1, PR-3, PR-4 and that every operation's shapes fit; devices do so before compiling.
+/// @return an error that names the first operation that is wrong
+Result<> validate(const Program& program);
 
 }  // namespace paceline

@@ -25,7 +25,6 @@ constexpr std::size_t kSide = 32, kChannels = 3, kClasses = 10;
 using Colour = std::array<float, kChannels>;
 
 // --- Outlines: negative inside, in a figure's own coordinates, roughly within [-1, 1]
-// ------------------
 
 float length(float u, float v) { return std::sqrt(u * u + v * v); }
 

@@ -1,0 +1,18 @@
+// `paceline bench slot`: what publishing costs beyond a copy, and what a pin costs.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+namespace paceline {
+
+/// Measures for some seconds, on the calling thread alone.
+/// Publishing (loan, copy_block, publish) is compared with memcpy between buffers of the same kind
+/// of memory and in the same number, all of them warm; both are taken in turn, and medians
+/// reported.
+/// @return {"memory": "shared", "huge_pages": false,
+///          "results": [{"bytes", "publish_bytes_per_second", "memcpy_bytes_per_second", "ratio"}],
+///          "pin_nanoseconds": to pin the newest version and let go}; "memory" is "private" where
+///         /dev/shm has no room for it
+nlohmann::json bench_slot();
+
+}  // namespace paceline

@@ -1,0 +1,151 @@
+#include "paceline/compute/cpu/cpu_device_internal.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "paceline/compute/batch_check_internal.h"
+#include "paceline/compute/cpu/plan_internal.h"
+#include "paceline/compute/host_memory_internal.h"
+
+namespace paceline {
+namespace {
+
+/// libgomp's thread count belongs to the calling thread; primitives must be made and run under one.
+void use_threads(unsigned threads) {
+  if (omp_get_max_threads() != static_cast<int>(threads))
+    omp_set_num_threads(static_cast<int>(threads));
+}
+
+class CpuExecutable final : public Executable {
+ public:
+  CpuExecutable(const Program& program, const CompileOptions& options, unsigned threads,
+                const dnnl::engine& engine, std::unique_ptr<Plan> plan)
+      : program_(program),
+        options_(options),
+        threads_(threads),
+        stream_(engine),
+        plan_(std::move(plan)),
+        classes_(program.activations[program.operations.back().input].channels) {}
+
+  double train_step(ConstVector x, Vector g, const Batch& batch, std::uint64_t seed) override {
+    PACELINE_CHECK(options_.training, "compiled for evaluation only");
+    PACELINE_CHECK(batch.labels.size() == options_.batch, "{} images, compiled for {}",
+                   batch.labels.size(), options_.batch);
+    PACELINE_CHECK(g.count >= program_.parameter_elements, "a gradient of {} elements", g.count);
+    const Pass pass{.stream = stream_.get(), .seed = seed, .training = true};
+    forward(x, batch, pass);
+    const Evaluation sum = softmax_cross_entropy(logits(), classes_, batch.labels,
+                                                 values(plan_->dlogits, options_.batch * classes_));
+    float* const gradient = static_cast<float*>(g.data);
+    for (FlatTensor& tensor : plan_->gradients)
+      tensor.memory.set_data_handle(gradient + tensor.offset);
+    for (const auto& step : plan_->backward) step->run(pass);
+    for (const Gap& gap : plan_->gaps) std::fill(gradient + gap.first, gradient + gap.last, 0.0f);
+    return sum.loss_sum / static_cast<double>(sum.images);
+  }
+
+  Evaluation evaluate(ConstVector x, const Batch& batch) override {
+    PACELINE_CHECK(!batch.labels.empty() && batch.labels.size() <= options_.batch,
+                   "{} images, compiled for {}", batch.labels.size(), options_.batch);
+    forward(x, batch, {.stream = stream_.get()});
+    return softmax_cross_entropy(logits(), classes_, batch.labels, {});
+  }
+
+  std::span<const float> logits() override { return values(plan_->logits, images_ * classes_); }
+  std::size_t activation_bytes() const override { return plan_->arena.bytes(); }
+
+ private:
+  static std::span<float> values(const dnnl::memory& memory, std::size_t count) {
+    return {static_cast<float*>(memory.get_data_handle()), count};
+  }
+  void forward(ConstVector x, const Batch& batch, const Pass& pass) {
+    check_batch(program_, x, batch);
+    use_threads(threads_);
+    images_ = batch.labels.size();
+    plan_->images.set_data_handle(full_batch(batch));
+    float* const parameters = static_cast<float*>(const_cast<void*>(x.data));  // only read
+    for (FlatTensor& tensor : plan_->parameters)
+      tensor.memory.set_data_handle(parameters + tensor.offset);
+    for (const auto& step : plan_->forward) step->run(pass);
+  }
+  /// The images as they are, or filled up with zeros to the batch that was compiled.
+  float* full_batch(const Batch& batch) {
+    if (batch.labels.size() == options_.batch) return const_cast<float*>(batch.images.data());
+    const std::span<float> staging =
+        values(plan_->staging, options_.batch * program_.activations[0].count());
+    std::fill(std::copy(batch.images.begin(), batch.images.end(), staging.begin()), staging.end(),
+              0.0f);
+    return staging.data();
+  }
+
+  const Program program_;
+  const CompileOptions options_;
+  const unsigned threads_;
+  dnnl::stream stream_;
+  std::unique_ptr<Plan> plan_;
+  const std::size_t classes_;
+  std::size_t images_ = 0;  // of the last batch
+};
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown processor";
+}
+
+const char* instruction_set() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::avx512_core_amx:
+    case dnnl::cpu_isa::avx512_core_bf16:
+    case dnnl::cpu_isa::avx512_core_vnni:
+    case dnnl::cpu_isa::avx512_core:
+      return "AVX-512";
+    case dnnl::cpu_isa::avx2_vnni:
+    case dnnl::cpu_isa::avx2:
+      return "AVX2";
+    default:
+      return "no AVX2";
+  }
+}
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(const DeviceOptions& options)
+      : options_(options), engine_(dnnl::engine::kind::cpu, 0) {}
+
+  std::string description() const override {
+    const dnnl_version_t& version = *dnnl_version();
+    return fmt::format("CPU: {}, {}, oneDNN {}.{}.{}, {} thread{}", processor_name(),
+                       instruction_set(), version.major, version.minor, version.patch,
+                       options_.threads, options_.threads == 1 ? "" : "s");
+  }
+  const VectorMath& math() const override { return vector_math_f32(); }
+  Result<std::unique_ptr<DeviceMemory>> allocate(std::size_t bytes) override {
+    return allocate_host_memory(bytes);
+  }
+  Result<std::unique_ptr<Executable>> compile(const Program& program,
+                                              const CompileOptions& options) override {
+    PACELINE_TRYV(validate(program));
+    if (options.batch == 0)
+      return fail(std::errc::invalid_argument, "a batch needs at least one image");
+    use_threads(options_.threads);
+    PACELINE_TRY(std::unique_ptr<Plan> plan, make_plan(program, options, engine_));
+    return std::make_unique<CpuExecutable>(program, options, options_.threads, engine_,
+                                           std::move(plan));
+  }
+
+ private:
+  const DeviceOptions options_;
+  const dnnl::engine engine_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device(const DeviceOptions& options) {
+  return std::make_unique<CpuDevice>(options);
+}
+
+}  // namespace paceline

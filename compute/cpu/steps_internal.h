@@ -1,0 +1,59 @@
+// The entries of a compiled program's flat lists: a oneDNN primitive or one of our own loops, with
+// everything bound when compiled. Running one allocates nothing of ours. One thread.
+#pragma once
+
+#include <cstdint>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "paceline/compute/device.h"
+
+namespace paceline {
+
+/// What is new in each pass.
+struct Pass {
+  dnnl_stream_t stream = nullptr;
+  std::uint64_t seed = 0;
+  bool training = false;
+};
+
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void run(const Pass& pass) = 0;
+};
+
+/// A primitive with its arguments, kept in the form that needs no conversion when it runs.
+class PrimitiveStep final : public Step {
+ public:
+  PrimitiveStep(dnnl::primitive primitive, std::vector<std::pair<int, dnnl::memory>> arguments);
+  void run(const Pass& pass) override;
+
+ private:
+  dnnl::primitive primitive_;
+  std::vector<std::pair<int, dnnl::memory>> memories_;
+  std::vector<dnnl_exec_arg_t> arguments_;
+};
+
+/// y = x * mask, or a copy outside training; also the way back, with gradients for x and y.
+class DropoutStep final : public Step {
+ public:
+  /// @param x, y  f32 in canonical element order, of one size
+  DropoutStep(dnnl::memory x, dnnl::memory y, std::size_t operation, double probability);
+  void run(const Pass& pass) override;
+
+ private:
+  dnnl::memory x_, y_;
+  std::size_t operation_;
+  double probability_;
+};
+
+/// The loss over the first labels.size() rows, in one go with its gradient.
+/// @param logits   [n, classes]
+/// @param dlogits  the gradient of the *mean* loss, [n, classes]; empty: not wanted
+Evaluation softmax_cross_entropy(std::span<const float> logits, std::size_t classes,
+                                 std::span<const std::int32_t> labels, std::span<float> dlogits);
+
+}  // namespace paceline

@@ -1,0 +1,121 @@
+#include <algorithm>
+#include <vector>
+
+#include "paceline/compute/batch_check_internal.h"
+#include "paceline/compute/host_memory_internal.h"
+#include "paceline/compute/reference/operations_internal.h"
+#include "paceline/compute/reference/reference_device_internal.h"
+
+namespace paceline {
+namespace {
+
+class ReferenceExecutable final : public Executable {
+ public:
+  ReferenceExecutable(const Program& program, const CompileOptions& options)
+      : program_(program), options_(options), gradient_(program.parameter_elements) {
+    for (const Shape& shape : program.activations) {
+      values_.emplace_back(options.batch * shape.count());
+      gradients_.emplace_back(options.training ? options.batch * shape.count() : 0);
+    }
+    logits_.resize(options.batch * classes());
+  }
+
+  double train_step(ConstVector x, Vector g, const Batch& batch, std::uint64_t seed) override {
+    PACELINE_CHECK(options_.training, "compiled for evaluation only");
+    PACELINE_CHECK(batch.labels.size() == options_.batch, "{} images, compiled for {}",
+                   batch.labels.size(), options_.batch);
+    PACELINE_CHECK(g.count >= gradient_.size(), "a gradient of {} elements", g.count);
+    forward(x, batch, seed, true);
+    for (std::vector<double>& gradient : gradients_) std::fill(gradient.begin(), gradient.end(), 0);
+    std::fill(gradient_.begin(), gradient_.end(), 0);
+    const std::size_t logits = program_.operations.back().input;
+    const Evaluation sum = reference::softmax_cross_entropy(
+        values_[logits], classes(), batch.labels, gradients_[logits].data());
+    for (std::size_t k = program_.operations.size() - 1; k-- > 0;) {
+      const Operation& op = program_.operations[k];
+      reference::backward(op.kind, call(k, x, batch.labels.size(), seed, true),
+                          gradients_[op.output].data(),
+                          {.x = gradients_[op.input].data(),
+                           .weight = gradient_.data() + op.weight,
+                           .bias = gradient_.data() + op.bias});
+    }
+    std::copy(gradient_.begin(), gradient_.end(), static_cast<float*>(g.data));
+    return sum.loss_sum / static_cast<double>(sum.images);
+  }
+
+  Evaluation evaluate(ConstVector x, const Batch& batch) override {
+    PACELINE_CHECK(!batch.labels.empty() && batch.labels.size() <= options_.batch,
+                   "{} images, compiled for {}", batch.labels.size(), options_.batch);
+    forward(x, batch, 0, false);
+    return reference::softmax_cross_entropy(
+        std::span<const double>(values_[program_.operations.back().input])
+            .first(batch.labels.size() * classes()),
+        classes(), batch.labels, nullptr);
+  }
+
+  std::span<const float> logits() override { return std::span(logits_).first(valid_logits_); }
+  std::size_t activation_bytes() const override {
+    std::size_t elements = 0;
+    for (const auto& value : values_) elements += value.size();
+    for (const auto& gradient : gradients_) elements += gradient.size();
+    return elements * sizeof(double);
+  }
+
+ private:
+  std::size_t classes() const {
+    return program_.activations[program_.operations.back().input].channels;
+  }
+  reference::Call call(std::size_t k, ConstVector x, std::size_t images, std::uint64_t seed,
+                       bool training) const {
+    const Operation& op = program_.operations[k];
+    const float* const parameters = static_cast<const float*>(x.data);
+    return {.images = images,
+            .in = program_.activations[op.input],
+            .out = program_.activations[op.output],
+            .x = values_[op.input].data(),
+            .weight = parameters + op.weight,
+            .bias = parameters + op.bias,
+            .training = training,
+            .seed = seed,
+            .operation = k};
+  }
+  void forward(ConstVector x, const Batch& batch, std::uint64_t seed, bool training) {
+    check_batch(program_, x, batch);
+    std::copy(batch.images.begin(), batch.images.end(), values_[0].begin());
+    for (std::size_t k = 0; k + 1 < program_.operations.size(); ++k) {
+      const Operation& op = program_.operations[k];
+      reference::forward(op.kind, call(k, x, batch.labels.size(), seed, training),
+                         values_[op.output].data());
+    }
+    valid_logits_ = batch.labels.size() * classes();
+    const std::vector<double>& logits = values_[program_.operations.back().input];
+    std::copy_n(logits.begin(), valid_logits_, logits_.begin());
+  }
+
+  const Program program_;
+  const CompileOptions options_;
+  std::vector<std::vector<double>> values_, gradients_;  // by activation
+  std::vector<double> gradient_;                         // of the flat vector
+  std::vector<float> logits_;
+  std::size_t valid_logits_ = 0;
+};
+
+class ReferenceDevice final : public Device {
+ public:
+  std::string description() const override { return "reference: plain loops, one core"; }
+  const VectorMath& math() const override { return vector_math_f32(); }
+  Result<std::unique_ptr<DeviceMemory>> allocate(std::size_t bytes) override {
+    return allocate_host_memory(bytes);
+  }
+  Result<std::unique_ptr<Executable>> compile(const Program& program,
+                                              const CompileOptions& options) override {
+    PACELINE_TRYV(validate(program));
+    return std::make_unique<ReferenceExecutable>(program, options);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Device> make_reference_device() { return std::make_unique<ReferenceDevice>(); }
+
+}  // namespace paceline
