@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -10,6 +11,7 @@
 
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/apps/train_options.h"
 #include "paceline/compute/device.h"
 #include "paceline/layers/input/batch_stream.h"
 #include "paceline/layers/input/dataset.h"
@@ -76,6 +78,16 @@ Result<Description> describe(const std::string& file) {
   return Description{metadata.at("network"), metadata.at("data"), image.value(), classes.value()};
 }
 
+/// The data that a file was trained on: as the run's config.ini beside it says, which knows where a
+/// folder lay; without one, by the name that the file carries.
+std::string trained_on(const std::string& file, const Description& of) {
+  const std::filesystem::path config = std::filesystem::path(file).parent_path() / "config.ini";
+  std::error_code ignored;
+  if (!std::filesystem::exists(config, ignored)) return of.data;
+  const auto options = parse_train_options(std::vector<std::string>{"--config", config}, {});
+  return options ? options.value().data : of.data;
+}
+
 Result<> check_data(const Description& of, const Network& network, const Data& data) {
   const Shape image = data.test->image, wanted = network.image();
   if (data.test->classes != of.classes) {
@@ -126,7 +138,7 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   PACELINE_TRY(const Description of, describe(file));
   PACELINE_TRY(const Network network, Network::named(of.network, of.image, of.classes));
   PACELINE_TRY(const std::vector<float> weights, read_safetensors(file, network.layout()));
-  PACELINE_TRY(const Data data, open_data(given(options, "data", of.data)));
+  PACELINE_TRY(const Data data, open_data(given(options, "data", trained_on(file, of))));
   PACELINE_TRYV(check_data(of, network, data));
   PACELINE_TRY(const auto device,
                open_device(device_name, {.threads = static_cast<unsigned>(threads.value())}));

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 #include "paceline/apps/option_value.h"
 
@@ -34,7 +35,7 @@ std::vector<std::string> names(std::span<const OptionName> options, std::string_
 }
 
 std::string environment_name(std::string_view option) {
-  std::string name = "PACELINE_" + std::string(option);
+  std::string name = fmt::format("PACELINE_{}", option);
   std::ranges::transform(name, name.begin(), [](unsigned char c) {
     return c == '-' ? '_' : static_cast<char>(std::toupper(c));
   });
@@ -48,6 +49,11 @@ Result<> add(GivenOptions& given, const std::string& name, GivenValue value) {
     return fail(std::errc::invalid_argument, "{} is given twice: give it once", origin);
   }
   return success();
+}
+
+bool is_switch(std::span<const OptionName> options, const std::string& name) {
+  const auto found = std::ranges::find(options, name, &OptionName::name);
+  return found != options.end() && found->argument.empty();
 }
 
 /// "--no-such=3" as it was typed, without its value.
@@ -71,9 +77,16 @@ Result<CommandLine> read_command_line(std::span<const std::string> words,
         line.arguments.insert(line.arguments.end(), option.value.begin(), option.value.end());
         continue;
       }
-      PACELINE_TRYV(
-          add(line.options, option.string_key,
-              {option.value.empty() ? "on" : option.value.front(), "--" + option.string_key}));
+      const std::string origin = "--" + option.string_key;
+      std::string text = option.value.empty() ? "on" : option.value.front();
+      // The parser takes the following word as the value, whatever it is.
+      const bool followed = option.original_tokens.size() > 1;
+      if (followed && is_switch(options, option.string_key)) {
+        line.arguments.push_back(std::exchange(text, "on"));
+      } else if (followed && text.starts_with("--")) {
+        return fail(std::errc::invalid_argument, "{} needs a value, not {}", origin, text);
+      }
+      PACELINE_TRYV(add(line.options, option.string_key, {std::move(text), origin}));
     }
   } catch (const po::unknown_option& error) {
     const std::string name = typed_name(error.get_option_name());

@@ -33,7 +33,7 @@ double share_done(const Progress& p) {
 
 std::string bar(double share) {
   const auto full = static_cast<std::size_t>(share * kBarWidth);
-  return "[" + std::string(full, '=') + std::string(kBarWidth - full, ' ') + "] ";
+  return fmt::format("[{:<{}}] ", std::string(full, '='), kBarWidth);
 }
 
 std::size_t terminal_width(std::FILE* out) {

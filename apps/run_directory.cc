@@ -6,7 +6,7 @@
 #include <array>
 #include <span>
 
-#include "paceline/layers/safetensors.h"
+#include "paceline/layers/atomic_file.h"
 
 namespace paceline {
 namespace {
@@ -35,8 +35,8 @@ Result<> prepare_run_directory(const fs::path& directory, std::string_view confi
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) {
-    return fail(error, "--run {}: cannot be made ({}): choose a folder that can be written",
-                directory.string(), error.message());
+    return fail_errno(error.value(), "--run {}: choose a folder that can be made",
+                      directory.string());
   }
   for (const char* file : kResults) {
     if (fs::exists(directory / file, error)) {

@@ -1,0 +1,256 @@
+#include "paceline/apps/train_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace paceline {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Words = std::vector<std::string>;
+
+/// An INI file that is gone with its test.
+class IniFile {
+ public:
+  explicit IniFile(const std::string& text) {
+    std::string folder = ::testing::TempDir() + "paceline-ini-XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    std::ofstream(path()) << text;
+  }
+  ~IniFile() { std::filesystem::remove_all(folder_); }
+  std::string path() const { return (folder_ / "run.ini").string(); }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+TrainOptions parsed(const Words& arguments, const Words& environment = {}) {
+  auto options = parse_train_options(arguments, environment);
+  EXPECT_TRUE(options) << options.error().message;
+  return options ? options.value() : TrainOptions{};
+}
+
+std::string refused(const Words& arguments, const Words& environment = {}) {
+  const auto options = parse_train_options(arguments, environment);
+  return options ? std::string("was accepted") : options.error().message;
+}
+
+TEST(TrainOptions, DefaultsAreThoseOfTheDocumentation) {
+  const TrainOptions options = parsed({});
+  EXPECT_EQ(options.run.protocol, "lsgd");
+  EXPECT_EQ(options.run.mode, Mode::nonblocking);
+  EXPECT_EQ(options.run.tau, 4U);
+  EXPECT_EQ(options.run.tau_global, 16U);
+  EXPECT_EQ(options.run.pull, 0.1);
+  EXPECT_EQ(options.run.score_window, 10U);
+  EXPECT_EQ(options.run.sgd.momentum, 0.9);
+  EXPECT_EQ(options.run.sgd.form, Momentum::nesterov);
+  EXPECT_EQ(options.run.sgd.weight_decay, 1e-4);
+  EXPECT_EQ(options.run.batch, 128U);
+  EXPECT_EQ(options.run.evaluate, Evaluate::beside);
+  EXPECT_EQ(options.run.minutes, 1);
+  EXPECT_EQ(options.run.sgd.learning_rate, Network::default_learning_rate("cnn7"));
+  EXPECT_EQ(parsed({"--network", "lenet"}).run.sgd.learning_rate,
+            Network::default_learning_rate("lenet"));
+}
+
+TEST(TrainOptions, TheCommandLineGoesBeforeTheEnvironmentBeforeTheFileBeforeDefaults) {
+  const IniFile file("tau-global = 64\nbatch = 64\nseed = 64\n");
+  const Words environment{"PACELINE_TAU_GLOBAL=32", "PACELINE_BATCH=32"};
+  const TrainOptions options = parsed({"--config", file.path(), "--tau-global", "16"}, environment);
+  EXPECT_EQ(options.run.tau_global, 16U);
+  EXPECT_EQ(options.run.batch, 32U);
+  EXPECT_EQ(options.run.seed, 64U);
+  EXPECT_EQ(options.run.workers, 2U);
+}
+
+TEST(TrainOptions, TheEnvironmentMayNameTheFile) {
+  const IniFile file("seed = 64\n");
+  EXPECT_EQ(parsed({}, {"PACELINE_CONFIG=" + file.path()}).run.seed, 64U);
+}
+
+TEST(TrainOptions, ABudgetFromAPlaceThatGoesFirstReplacesAnother) {
+  const IniFile file("minutes = 3\n");
+  const TrainOptions options = parsed({"--config", file.path(), "--steps", "7"});
+  EXPECT_EQ(options.run.steps, 7U);
+  EXPECT_EQ(options.run.minutes, 0);
+  EXPECT_EQ(parsed({"--config", file.path()}).run.minutes, 3);
+}
+
+TEST(TrainOptions, AugmentationIsTurnedOffInTwoSpellings) {
+  EXPECT_TRUE(parsed({}).run.augment);
+  EXPECT_FALSE(parsed({"--no-augment"}).run.augment);
+  EXPECT_FALSE(parsed({"--augment", "off"}).run.augment);
+  EXPECT_FALSE(parsed({"--no-augment"}, {"PACELINE_AUGMENT=on"}).run.augment);
+}
+
+TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
+  const std::vector<Words> runs{
+      {},
+      {"--data",
+       "mnist:/some where/else",
+       "--network",
+       "lenet",
+       "--groups",
+       "3",
+       "--workers",
+       "6",
+       "--batch",
+       "17",
+       "--lr",
+       "0.3333333333333333",
+       "--momentum",
+       "0.123456789",
+       "--momentum-form",
+       "heavy-ball",
+       "--weight-decay",
+       "0",
+       "--tau",
+       "5",
+       "--tau-global",
+       "35",
+       "--pull",
+       "1e-3",
+       "--pull-global",
+       "0.7",
+       "--score-window",
+       "3",
+       "--staleness",
+       "0",
+       "--epochs",
+       "1.5",
+       "--target-error",
+       "0.11",
+       "--seed",
+       "18446744073709551615",
+       "--evaluate-every",
+       "0.5",
+       "--sampling",
+       "sharded",
+       "--no-augment",
+       "--threads",
+       "2",
+       "--patience",
+       "7"},
+      {"--mode", "barrier", "--deterministic", "--steps", "30", "--evaluate", "after"},
+      {"--momentum-form", "none"},
+  };
+  for (const Words& words : runs) {
+    const TrainOptions first = parsed(words);
+    const IniFile file(config_text(first));
+    const TrainOptions second = parsed({"--config", file.path()});
+    EXPECT_EQ(config_text(second), config_text(first));
+    const RunOptions &a = first.run, &b = second.run;
+    EXPECT_EQ(second.data, first.data);
+    EXPECT_EQ(second.network, first.network);
+    EXPECT_EQ(a.mode, b.mode);
+    EXPECT_EQ(a.sgd.learning_rate, b.sgd.learning_rate);
+    EXPECT_EQ(a.sgd.momentum, b.sgd.momentum);
+    EXPECT_EQ(a.sgd.form, b.sgd.form);
+    EXPECT_EQ(a.seed, b.seed);
+    EXPECT_EQ(a.deterministic, b.deterministic);
+    EXPECT_EQ(a.steps, b.steps);
+    EXPECT_EQ(a.epochs, b.epochs);
+    EXPECT_EQ(a.minutes, b.minutes);
+    EXPECT_EQ(a.target_error, b.target_error);
+    EXPECT_EQ(a.augment, b.augment);
+    EXPECT_EQ(a.sampling, b.sampling);
+    EXPECT_EQ(a.evaluate, b.evaluate);
+  }
+}
+
+TEST(TrainOptions, ContradictionsNameBothSidesAndTheRemedy) {
+  EXPECT_THAT(refused({"--steps", "3", "--minutes", "1"}),
+              AllOf(HasSubstr("--steps"), HasSubstr("--minutes"), HasSubstr("one of them")));
+  EXPECT_THAT(
+      refused({"--deterministic", "--steps", "3"}),
+      AllOf(HasSubstr("--deterministic"), HasSubstr("nonblocking"), HasSubstr("--mode barrier")));
+  EXPECT_THAT(refused({"--deterministic", "--mode", "barrier"}),
+              AllOf(HasSubstr("--deterministic"), HasSubstr("--minutes"), HasSubstr("--steps")));
+  EXPECT_THAT(refused({"--tau", "8", "--tau-global", "4"}),
+              AllOf(HasSubstr("--tau-global 4"), HasSubstr("--tau 8")));
+  EXPECT_THAT(refused({"--tau", "5"}), AllOf(HasSubstr("--tau-global 16"), HasSubstr("--tau 5")));
+  EXPECT_THAT(refused({"--workers", "5", "--groups", "2"}),
+              AllOf(HasSubstr("--workers 5"), HasSubstr("--groups 2"), HasSubstr("4 or 6")));
+  EXPECT_THAT(refused({"--momentum", "0.5", "--momentum-form", "none"}),
+              AllOf(HasSubstr("--momentum 0.5"), HasSubstr("--momentum-form none")));
+  EXPECT_THAT(refused({"--no-augment", "--augment", "on"}),
+              AllOf(HasSubstr("--no-augment"), HasSubstr("--augment")));
+  EXPECT_THAT(refused({"--target-error", "0.1", "--evaluate", "after"}),
+              AllOf(HasSubstr("--target-error"), HasSubstr("--evaluate beside")));
+}
+
+TEST(TrainOptions, NumbersOutOfRangeAreRefused) {
+  const std::vector<Words> all{
+      {"--workers", "0"},      {"--workers", "-1"},      {"--workers", "4294967296"},
+      {"--groups", "0"},       {"--batch", "0"},         {"--batch", "-128"},
+      {"--tau", "0"},          {"--steps", "0"},         {"--minutes", "0"},
+      {"--minutes", "inf"},    {"--epochs", "-1"},       {"--lr", "nan"},
+      {"--lr", "0"},           {"--lr", "-0.1"},         {"--momentum", "1"},
+      {"--momentum", "-0.1"},  {"--weight-decay", "-1"}, {"--pull", "1.1"},
+      {"--pull-global", "-1"}, {"--score-window", "0"},  {"--target-error", "0"},
+      {"--target-error", "1"}, {"--target-error", "11"}, {"--evaluate-every", "0"},
+      {"--patience", "0"},     {"--threads", "0"},       {"--seed", "-1"},
+      {"--staleness", "-1"},   {"--seed", "1.5"},        {"--minutes", "1e300"}};
+  for (const Words& words : all) {
+    EXPECT_THAT(refused(words),
+                AllOf(HasSubstr(words[0]), HasSubstr(words[1] == "1e300" ? "1e" : words[1])))
+        << words[0] << " " << words[1];
+  }
+}
+
+TEST(TrainOptions, UnknownNamesAreRefusedNamingTheNearest) {
+  EXPECT_THAT(refused({"--wrokers", "2"}), HasSubstr("'--workers'"));
+  EXPECT_THAT(refused({"--mode", "nonbloking"}), HasSubstr("'nonblocking'"));
+  EXPECT_THAT(refused({"--network", "cnn8"}), HasSubstr("'cnn7'"));
+  EXPECT_THAT(refused({"--protocol", "lsdg"}), HasSubstr("lsgd"));
+  EXPECT_THAT(refused({}, {"PACELINE_TAU_GLOBL=4"}), HasSubstr("'PACELINE_TAU_GLOBAL'"));
+  const IniFile file("tau-globl = 4\n");
+  EXPECT_THAT(refused({"--config", file.path()}), HasSubstr("'tau-global'"));
+}
+
+TEST(TrainOptions, AMistakeSaysWhereItStands) {
+  EXPECT_THAT(refused({}, {"PACELINE_WORKERS=-1"}), HasSubstr("PACELINE_WORKERS: '-1'"));
+  const IniFile file("workers = many\n");
+  EXPECT_THAT(refused({"--config", file.path()}), HasSubstr(file.path() + ": workers: 'many'"));
+}
+
+TEST(TrainOptions, AFileThatIsNoIniFileIsRefused) {
+  const IniFile garbage(
+      "\x7f"
+      "ELF\x01\x02 garbage\n");
+  EXPECT_THAT(refused({"--config", garbage.path()}), HasSubstr("is no 'name = value' line"));
+  const IniFile twice("tau = 4\ntau = 8\n");
+  EXPECT_THAT(refused({"--config", twice.path()}), HasSubstr("twice"));
+  EXPECT_THAT(refused({"--config", "/no/such/file"}), HasSubstr("/no/such/file"));
+  EXPECT_THAT(refused({"--config", "/"}), HasSubstr("cannot be read"));
+  const IniFile nested("config = other.ini\n");
+  EXPECT_THAT(refused({"--config", nested.path()}), HasSubstr("config"));
+}
+
+TEST(TrainOptions, WhatAFileCannotHoldIsRefused) {
+  EXPECT_THAT(refused({"--data", "dir#1"}), HasSubstr("configuration file cannot hold"));
+  EXPECT_THAT(refused({"--data", "a\nb"}), HasSubstr("configuration file cannot hold"));
+}
+
+TEST(TrainOptions, HelpListsEveryOptionWithItsDefault) {
+  const std::string help = train_help();
+  for (const char* option : {"--data", "--tau-global", "--evaluate-every", "--print-config",
+                             "--no-augment", "--patience"}) {
+    EXPECT_THAT(help, HasSubstr(option));
+  }
+  EXPECT_THAT(help, HasSubstr("(default 16)"));
+  EXPECT_THAT(help, Not(HasSubstr("(default 0)")));
+}
+
+}  // namespace
+}  // namespace paceline
