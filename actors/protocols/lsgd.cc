@@ -275,17 +275,17 @@ struct Lsgd {
         if (h.mode == LsgdMode::barrier) co_await collect(port, group, *sync, round);
         const Candidate best = group.ballot.best();
         if (h.local_leaders(place)) {
-          port.count("local_sync");
           port.record(LeaderEvent{Scope::local, round, best.rank, best.score, best.version, false});
           tell(port, group, Lead{Scope::local, best.rank, best.version}, round);
         }
         if (sync->global) port.send(port.global(), Best{best, false}, round);
       } else if (const auto lead = e.as<Lead>()) {
         Lead known = *lead;
-        if (known.rank != kNobody) {
-          z = Pin();
-          z = co_await port.pin(place.worker(known.rank), kParameters, known.version, h.patience);
-          if (!z) port.record_missing(round, "parameters", {{place.worker(known.rank)}});
+        z = Pin();
+        if (const Address owner = place.worker(known.rank);
+            known.rank != kNobody && place.group(owner) != port.group()) {
+          z = co_await port.pin(owner, kParameters, known.version, h.patience);
+          if (!z) port.record_missing(round, "parameters", {{owner}});
           if (!z) known.rank = kNobody;
         }
         tell(port, group, known, e.round());
@@ -325,6 +325,7 @@ struct Lsgd {
     const Hyper& h = port.hyper();
     const Place& place = port.place();
     const auto period = static_cast<std::int64_t>(h.period(place));
+    const bool local = h.local_leaders(place);
     std::set<Address> groups;
     for (std::uint32_t j = 0; j < place.groups; ++j) groups.insert(place.leader(j));
     std::int64_t workers = place.workers(), since = 0;
@@ -340,8 +341,9 @@ struct Lsgd {
       }
       end_of_group(e, groups, last);
       for (; workers > 0 && since >= workers * period; since -= workers * period) {
-        const bool all = !h.local_leaders(place) || (++round % (h.tau_global / h.tau)) == 0;
-        if (!h.local_leaders(place)) ++round;
+        ++round;
+        const bool all = !local || round % (h.tau_global / h.tau) == 0;
+        if (local) port.count("local_sync");
         for (const Address leader : groups) port.send(leader, Sync{all}, round);
         if (!all) continue;
         Ballot ballot;

@@ -1,0 +1,172 @@
+// DIANA: workers send compressed differences of gradients, and reach the true optimum all the same.
+//   worker i:  D_i = Quant_p(g_i(x) - h_i);  h_i <- h_i + alpha D_i
+//   centre:    D = mean D_i;  g = h + D;  x <- x - gamma v(g);  h <- h + alpha D
+// Mishchenko, Gorbunov, Takac, Richtarik 2019. v is the run's optimiser: none, or heavy ball as in
+// the paper. alpha = 0 is TernGrad (p infinite) or 1-bit QSGD (p = 2).
+//
+// Rounds are synchronous. Codes travel through slots of the workers, x through the centre's.
+//   DI-1 h = mean h_i at every round's end. What seems lost is told again; each code counts once.
+//   DI-2 A crash takes its h_i along: the others and the centre begin again from h = h_i = 0.
+//   DI-3 The mean runs in rank order, whoever came first.
+//   DI-4 The first worker that has done its steps ends the run: there is no round without it.
+#include <cmath>
+#include <set>
+
+#include "protocols_internal.h"
+
+namespace paceline {
+namespace {
+
+struct Diana {
+  struct Hyper {
+    double alpha = -1;  ///< of the memories; below 0: alpha_p / 2, the paper's
+    CodeNorm norm = CodeNorm::infinity;
+    nanoseconds patience = 30s;
+
+    template <class F>
+    void each(F f) {
+      f("alpha", alpha), f("norm", norm), f("patience", patience);
+    }
+    Result<> validate(const Place&) const {
+      if (alpha > 1) return fail(std::errc::invalid_argument, "alpha is {}: give at most 1", alpha);
+      return success();
+    }
+    double memory_rate(std::size_t dimension) const {
+      const double root = std::sqrt(static_cast<double>(dimension));
+      const double alpha_p = norm == CodeNorm::two ? 1 / root : 2 / (1 + root);
+      return alpha < 0 ? alpha_p / 2 : alpha;
+    }
+  };
+  struct Sent {  // worker -> centre
+    std::uint64_t version;
+  };
+  struct Next {  // centre -> workers
+    std::uint64_t version;
+    bool restart;  ///< of the memories
+  };
+  using Message = std::variant<Sent, Next>;
+  static constexpr std::uint32_t kCode = 1;  ///< a worker's slot for D_i
+
+  static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
+                                      const Place&) {
+    if (role == Role::worker) return {{math.bytes(dimension)}, {math.code_bytes(dimension)}};
+    if (role == Role::global) return {{math.bytes(dimension)}};
+    return {};
+  }
+  static bool whole_vectors(Role) { return true; }
+
+  static Task<> worker(Port<Diana> port) {
+    co_await ride(port);
+    co_await publish_within(port, kParameters, port.x(), port.hyper().patience);
+  }
+
+  static Task<> ride(Port<Diana> port) {
+    const Hyper& h = port.hyper();
+    const VectorMath& math = port.math();
+    const Vector x = port.x(), memory = port.vector("h"), delta = port.vector("delta");
+    const double alpha = h.memory_rate(x.count);
+    for (std::uint64_t round = 1; port.running(); ++round) {
+      co_await port.gradient();
+      math.difference(delta, 1, port.g(), memory);
+      std::uint64_t sent = 0;
+      while (sent == 0) {
+        sent = port.publish_with(kCode, [&](std::span<std::byte> code) {
+          math.encode(code, delta, h.norm, port.rng());
+        });
+        if (sent == 0) co_await port.pause(h.patience / 1000);
+      }
+      {
+        Pin code = port.pin_held(port.self(), kCode);
+        math.add_decoded(memory, alpha, code.bytes());
+      }
+      port.send(port.global(), Sent{sent}, round);
+      std::optional<Next> next;
+      while (!next) {
+        auto answer = co_await port.receive<Next, Gone>(h.patience, round);
+        if (answer.as<Gone>()) co_return;
+        next = answer.as<Next>();
+        if (next) continue;
+        port.record_missing(round, "the next parameters", {{port.global()}});
+        port.send(port.global(), Sent{sent}, round);
+      }
+      if (next->restart) math.fill(memory, 0);
+      Pin z = co_await port.pin(port.global(), kParameters, next->version, h.patience);
+      if (!z) port.record_missing(round, "parameters", {{port.global()}});
+      if (z) math.copy(x, port.view(z));
+    }
+  }
+
+  static Task<> global(Port<Diana> port) {  // the centre
+    const Hyper& h = port.hyper();
+    const VectorMath& math = port.math();
+    const Place& place = port.place();
+    const Vector x = port.x(), memory = port.vector("h"), mean = port.vector("mean"), g = port.g();
+    const double alpha = h.memory_rate(x.count);
+    std::set<Address> riding;
+    for (Rank r = 0; r < place.workers(); ++r) riding.insert(place.worker(r));
+    const std::uint64_t first = co_await publish_within(port, kParameters, x, h.patience);
+    Next next{first, false};
+
+    for (std::uint64_t round = 1;; ++round) {
+      std::map<Address, std::uint64_t> codes;  // versions, by worker and so in rank order
+      bool restart = false;
+      while (codes.size() < riding.size()) {
+        auto e = co_await port.receive<Sent, Gone>(h.patience);
+        if (const auto sent = e.as<Sent>()) {
+          if (e.round() < round) port.send(e.from(), next, e.round());  // it missed the last answer
+          if (e.round() == round) codes[e.from()] = sent->version;
+          if (e.round() == round) port.prefetch(e.from(), kCode, sent->version);
+        } else if (const auto gone = e.as<Gone>()) {
+          if (!gone->crashed) co_return;
+          riding.erase(e.from());
+          codes.erase(e.from());
+          restart = true;
+        } else {
+          port.record_missing(round, "a code", missing(riding, codes));
+        }
+      }
+      if (riding.empty()) co_return;
+      math.fill(mean, 0);
+      for (const auto& [worker, version] : codes) {
+        Pin code;
+        while (!code) {
+          code = co_await port.pin(worker, kCode, version, h.patience);
+          if (!code) port.record_missing(round, "a code", {{worker}});
+        }
+        math.add_decoded(mean, 1.0 / static_cast<double>(riding.size()), code.bytes());
+      }
+      math.copy(g, memory);
+      math.axpy(g, 1, mean);
+      port.update();
+      math.axpy(memory, alpha, mean);
+      if (restart) math.fill(memory, 0);
+      next.restart = restart;
+      next.version = 0;
+      while (next.version == 0)
+        next.version = co_await publish_within(port, kParameters, x, h.patience);
+      port.count("round");
+      for (const Address worker : riding) port.send(worker, next, round);
+    }
+  }
+
+  static std::vector<Address> missing(const std::set<Address>& riding,
+                                      const std::map<Address, std::uint64_t>& codes) {
+    std::vector<Address> result;
+    for (const Address worker : riding)
+      if (!codes.contains(worker)) result.push_back(worker);
+    return result;
+  }
+};
+
+}  // namespace
+
+template <>
+struct SettingWords<CodeNorm> {
+  static constexpr std::string_view words[] = {"two", "infinity"};
+};
+
+Protocol describe_diana() {
+  return describe<Diana>("diana", "compressed differences of gradients (Mishchenko et al. 2019)");
+}
+
+}  // namespace paceline

@@ -1,0 +1,132 @@
+// Asynchronous EASGD: elastic workers around a centre c. Worker i, on its own clock t:
+//   tau | t:  d = alpha (x - c);  c <- c + d                  alpha = beta / p
+//   x <- x - eta g(x) [- d]                                   the gradient at x before the pull
+// Zhang, Choromanska, LeCun 2015, Algorithm 1; with Sutskever's momentum, EAMSGD. Order of one step
+// as in the authors' code: d is on its way to the centre while the gradient is computed.
+//
+// d travels through a slot of the worker; the centre acknowledges it.
+//   EA-1 sum x^i + c changes by the gradients alone, at any timing: both sides apply the same d,
+//   once. A push that is not acknowledged is told again; the centre knows what it took. Until then
+//   the worker takes no other elastic step, and its d stays in place.
+#include <map>
+#include <set>
+
+#include "protocols_internal.h"
+
+namespace paceline {
+namespace {
+
+struct Easgd {
+  struct Hyper {
+    std::uint64_t tau = 4;  ///< steps
+    double beta = 0.9;      ///< p alpha
+    nanoseconds patience = 30s;
+
+    template <class F>
+    void each(F f) {
+      f("tau", tau), f("beta", beta), f("patience", patience);
+    }
+    Result<> validate(const Place& place) const {
+      if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
+      if (!(beta >= 0 && beta <= place.workers()))
+        return fail(std::errc::invalid_argument, "beta is {}: give 0 to {}, the number of workers",
+                    beta, place.workers());
+      return success();
+    }
+  };
+  struct Push {  // worker -> centre: a d is there
+    std::uint64_t version;
+  };
+  struct Taken {  // centre -> worker
+    std::uint64_t version;
+  };
+  using Message = std::variant<Push, Taken>;
+  static constexpr std::uint32_t kElastic = 1;  ///< a worker's slot for d
+
+  static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
+                                      const Place&) {
+    const SlotShape vector{math.bytes(dimension)};
+    if (role == Role::worker) return {vector, vector};
+    if (role == Role::global) return {vector};
+    return {};
+  }
+  static bool whole_vectors(Role) { return true; }
+
+  static Task<> worker(Port<Easgd> port) {
+    const Hyper& h = port.hyper();
+    const double alpha = h.beta / port.place().workers();
+    const Vector x = port.x(), d = port.vector("elastic");
+    std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
+    bool alone = false;        // the centre is gone
+
+    for (std::uint64_t t = 0; port.running(); ++t) {
+      bool elastic = false;
+      if (t % h.tau == 0 && !alone) {
+        if (pushed) alone = co_await settled(port, pushed);
+        Pin c;
+        if (!pushed && !alone)
+          c = co_await port.pin(port.global(), kParameters, kNewest, h.patience);
+        if (c) {
+          port.math().difference(d, alpha, x, port.view(c));
+          c = Pin();
+          pushed = port.publish(kElastic, d);
+          elastic = pushed != 0;
+          if (elastic) port.send(port.global(), Push{pushed}, pushed);
+        }
+      }
+      port.look_ahead();
+      co_await port.gradient();
+      port.update();
+      if (elastic) port.math().axpy(x, -1, d);
+    }
+    for (int tries = 0; pushed && !alone && tries < 10; ++tries)
+      alone = co_await settled(port, pushed);
+    co_await publish_within(port, kParameters, x, h.patience);
+  }
+
+  /// Waits until the centre has taken `pushed`, which becomes 0; tells it again if it seems not to
+  /// know. @return whether the centre is gone
+  static Task<bool> settled(Port<Easgd> port, std::uint64_t& pushed) {
+    auto answer = co_await port.receive<Taken, Gone>(port.hyper().patience, pushed);
+    if (answer.as<Taken>()) pushed = 0;
+    if (!answer) {
+      port.record_missing(pushed, "an acknowledgement", {{port.global()}});
+      port.send(port.global(), Push{pushed}, pushed);
+    }
+    co_return answer.as<Gone>().has_value();
+  }
+
+  static Task<> global(Port<Easgd> port) {  // the centre
+    const Hyper& h = port.hyper();
+    const Vector c = port.x();
+    std::set<Address> riding;
+    for (Rank r = 0; r < port.place().workers(); ++r) riding.insert(port.place().worker(r));
+    std::map<Address, std::uint64_t> taken;  // the last version of each worker's d
+    port.publish(kParameters, c);
+    while (!riding.empty()) {
+      auto e = co_await port.receive<Push, Gone>(h.patience);
+      if (e.as<Gone>()) riding.erase(e.from());
+      if (!e) port.record_missing(0, "a push", std::vector<Address>(riding.begin(), riding.end()));
+      const auto push = e.as<Push>();
+      if (!push) continue;
+      if (taken[e.from()] < push->version) {
+        Pin d = co_await port.pin(e.from(), kElastic, push->version, h.patience);
+        if (!d) continue;  // it will be told again
+        port.math().axpy(c, 1, port.view(d));
+        port.publish(kParameters, c);  // when readers hold every buffer: with the next push
+        port.count("elastic");
+        taken[e.from()] = push->version;
+      }
+      port.send(e.from(), Taken{push->version}, push->version);
+    }
+    co_await publish_within(port, kParameters, c, h.patience);
+  }
+};
+
+}  // namespace
+
+Protocol describe_easgd() {
+  return describe<Easgd>("easgd", "elastic averaging around a centre (Zhang et al. 2015)");
+}
+
+}  // namespace paceline

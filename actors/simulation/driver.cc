@@ -1,0 +1,273 @@
+#include <algorithm>
+
+#include "driver_internal.h"
+
+namespace paceline {
+
+// ---- what roles ask for ----
+
+bool VirtualTime::Driver::start(RoleState& role, GradientOp& op) {
+  role.computing = &op;
+  ++started_;
+  Time time = plan_.conditions.step.count();
+  if (plan_.conditions.spread_percent)
+    time = stretched(time + time * role.slowness_percent / 100, 10);
+  schedule(now_ + time, role.self().index, Kind::ready);
+  return false;
+}
+
+bool VirtualTime::Driver::start(RoleState& role, ReceiveOp& op) {
+  op.ok = role.inbox.take(op.wanted, op.got);
+  if (op.ok) return true;
+  role.receiving = &op;
+  park(role, op.within);
+  return false;
+}
+
+bool VirtualTime::Driver::start(RoleState& role, PinOp& op) {
+  const auto get = [&op](const Slot& from) {
+    if (op.at_least == kNewest || from.version() >= op.at_least) op.got = from.pin();
+    return bool(op.got);
+  };
+  if (role.group == plan_.place.group(op.slot.owner)) return get(slot(op.slot)), true;
+  Mirror& m = mirror(role.group, op.slot);
+  const bool fresh = op.at_least == kNewest && op.within.count() > 0;
+  if ((!fresh && get(m.slot)) || op.within.count() == 0) return true;
+  role.pinning = &op;
+  m.waiting.push_back(role.self().index);
+  read(role, op.slot, op.at_least);
+  park(role, op.within);
+  return false;
+}
+
+void VirtualTime::Driver::send(RoleState& from, Address to, const Packet& packet) {
+  ++traffic_.messages;
+  traffic_.message_bytes += packet.bytes;
+  if (chance_.below(1'000'000) < plan_.conditions.lost_per_million) return;
+  const Time arrival = now_ + delay(from.group, plan_.place.group(to));
+  from.last_arrival = std::max(from.last_arrival, arrival);
+  post(from.last_arrival, to, packet);
+}
+
+std::uint64_t VirtualTime::Driver::newest(const RoleState& role, SlotRef ref) const {
+  if (role.group == plan_.place.group(ref.owner)) return slot(ref).version();
+  const auto it = mirrors_.find({role.group, ref});
+  return it == mirrors_.end() ? 0 : std::max(it->second->known, it->second->slot.version());
+}
+
+VirtualTime::Driver::Mirror& VirtualTime::Driver::mirror(std::uint32_t group, SlotRef ref) {
+  auto& m = mirrors_[{group, ref}];
+  if (!m) {
+    auto arena = Arena::local({.name = "mirror", .slots = {{slot(ref).bytes()}}});
+    PACELINE_CHECK(arena, "{}", arena.error().message);
+    const Slot copy = arena.value().slot(0);
+    m.reset(new Mirror{std::move(arena).value(), copy, 0, false, {}, {}});
+  }
+  return *m;
+}
+
+// One read for the whole group; who asks meanwhile waits for the same.
+void VirtualTime::Driver::read(RoleState& role, SlotRef ref, std::uint64_t at_least) {
+  const std::uint32_t owner = plan_.place.group(ref.owner);
+  if (role.group == owner) return;
+  Mirror& m = mirror(role.group, ref);
+  if (at_least != kNewest) m.known = std::max(m.known, at_least);
+  if (m.reading || m.slot.version() >= at_least) return;
+  m.reading = true;
+  ++traffic_.reads;
+  schedule(now_ + delay(role.group, owner), role.self().index, Kind::sample,
+           keep(reads_, free_reads_, Read{role.group, ref}));
+}
+
+// ---- time ----
+
+void VirtualTime::Driver::schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item) {
+  const std::uint64_t late = kind == Kind::timer ? std::uint64_t{1} << 63 : 0;
+  heap_.push_back({at, ++order_ | late, role, item, kind});
+  std::push_heap(heap_.begin(), heap_.end());
+}
+
+void VirtualTime::Driver::park(RoleState& role, nanoseconds within) {
+  ++role.wait;
+  role.deadline = now_ + within.count();
+  if (within.count() == 0) {
+    polls_.push_back({role.self().index, role.wait});
+  } else if (role.timer_at > role.deadline) {  // one timer a role; re-armed when it fires early
+    role.timer_at = role.deadline;
+    schedule(role.deadline, role.self().index, Kind::timer);
+  }
+}
+
+VirtualTime::Driver::Time VirtualTime::Driver::stretched(Time duration, std::uint32_t percent) {
+  const auto most = static_cast<std::uint64_t>(duration) * percent / 100;
+  return most ? duration + static_cast<Time>(chance_.below(most + 1)) : duration;
+}
+
+VirtualTime::Driver::Time VirtualTime::Driver::delay(std::uint32_t from_group,
+                                                     std::uint32_t to_group) {
+  const Conditions& c = plan_.conditions;
+  return stretched((from_group == to_group ? c.local_delay : c.remote_delay).count(),
+                   c.jitter_percent);
+}
+
+void VirtualTime::Driver::post(Time at, Address to, const Packet& packet) {
+  schedule(at, to.index, Kind::deliver, keep(packets_, free_packets_, packet));
+}
+
+// ---- what happens ----
+
+void VirtualTime::Driver::run() {
+  for (auto it = roles_.rbegin(); it != roles_.rend();
+       ++it) {  // leaders listen before workers talk
+    if ((*it)->dead) continue;
+    (*it)->task.resume();
+    settle(**it);
+  }
+  while (alive_ > 0 && turn()) {
+  }
+  for (auto& role : roles_) role->task = {};
+}
+
+bool VirtualTime::Driver::turn() {
+  if (!polls_.empty() &&
+      (heap_.empty() || heap_.front().at > now_ || heap_.front().kind == Kind::timer)) {
+    const auto [index, wait] = polls_.front();
+    polls_.pop_front();
+    RoleState& role = *roles_[index];
+    if (role.dead || role.wait != wait) return true;
+    ++events_;
+    wake(role);
+    return true;
+  }
+  if (heap_.empty()) return false;
+  std::pop_heap(heap_.begin(), heap_.end());
+  const Occurrence o = heap_.back();
+  heap_.pop_back();
+  now_ = o.at;
+  if (now_ > plan_.conditions.horizon.count()) return false;
+  ++events_;
+  handle(o);
+  return true;
+}
+
+void VirtualTime::Driver::handle(const Occurrence& o) {
+  RoleState& role = *roles_[o.role];
+  switch (o.kind) {
+    case Kind::ready:
+      if (!role.computing) return;
+      role.computing->loss =
+          role.engine->gradient(role.computing->at, role.computing->g, role.rng());
+      return wake(role);
+    case Kind::deliver:
+      free_packets_.push_back(o.item);
+      return deliver(role, Packet(packets_[o.item]));
+    case Kind::timer:
+      if (role.timer_at == o.at) role.timer_at = kNever;
+      if (role.dead || (!role.receiving && !role.pinning)) return;
+      if (role.deadline <= now_) return wake(role);
+      if (role.timer_at > role.deadline)
+        schedule(role.timer_at = role.deadline, o.role, Kind::timer);
+      return;
+    case Kind::sample:
+      return sample(o);
+    case Kind::arrive:
+      return arrive(o);
+    case Kind::crash:
+      if (!role.dead) bury(role, true);
+  }
+}
+
+void VirtualTime::Driver::deliver(RoleState& role, const Packet& packet) {
+  if (role.dead) {
+    if (packet.kind && packet.from < roles_.size() && !roles_[packet.from]->dead)
+      post(now_, {packet.from}, gone_packet(role.self(), false));
+    return;
+  }
+  role.inbox.push(packet);
+  ReceiveOp* op = role.receiving;
+  if (!op) return;
+  op->ok = role.inbox.take(op->wanted, op->got);
+  if (op->ok) wake(role);
+}
+
+// The request has reached the owner; what it reads stays pinned in transit.
+void VirtualTime::Driver::sample(const Occurrence& o) {
+  const Read& r = reads_[o.item];
+  Mirror& m = mirror(r.group, r.slot);
+  m.in_flight = slot(r.slot).pin();
+  const std::uint32_t owner = plan_.place.group(r.slot.owner);
+  const std::uint64_t bytes = m.in_flight ? m.in_flight.bytes().size() : 0;
+  traffic_.read_bytes += bytes;
+  Time sent = now_;
+  if (const std::uint64_t rate = plan_.conditions.bytes_per_second) {
+    Time& busy = link_busy_until_[owner];
+    sent = busy = std::max(busy, now_) + static_cast<Time>(bytes * 1'000'000'000 / rate);
+  }
+  schedule(sent + delay(owner, r.group), o.role, Kind::arrive, o.item);
+}
+
+void VirtualTime::Driver::arrive(const Occurrence& o) {
+  const Read r = reads_[o.item];
+  free_reads_.push_back(o.item);
+  Mirror& m = mirror(r.group, r.slot);
+  const Pin source = std::exchange(m.in_flight, {});
+  m.reading = false;
+  if (source && source.version() > m.slot.version())
+    if (auto loan = m.slot.loan()) {
+      copy_block(loan->bytes(), source.bytes());
+      std::move(*loan).publish_as(source.version());
+    }
+  for (const std::uint32_t waiting : std::exchange(m.waiting, {})) {
+    RoleState& role = *roles_[waiting];
+    if (role.dead || !role.pinning || role.pinning->slot != r.slot) continue;
+    PinOp& op = *role.pinning;
+    if (source && op.at_least != kNewest && m.slot.version() < op.at_least) {
+      m.waiting.push_back(waiting);  // that read was under way before the version was there
+      read(role, r.slot, op.at_least);
+      continue;
+    }
+    op.got = m.slot.pin();
+    wake(role);
+  }
+}
+
+void VirtualTime::Driver::wake(RoleState& role) {
+  ++role.wait;
+  role.deadline = kNever;
+  std::coroutine_handle<> task;
+  if (auto* gradient = std::exchange(role.computing, nullptr))
+    task = gradient->role;
+  else if (auto* receive = std::exchange(role.receiving, nullptr))
+    task = receive->role;
+  else
+    task = std::exchange(role.pinning, nullptr)->role;
+  task.resume();
+  settle(role);
+}
+
+void VirtualTime::Driver::settle(RoleState& role) {
+  if (!role.task.done()) return;
+  PACELINE_CHECK(!role.task.error(), "an exception left {}", plan_.place.name(role.self()));
+  bury(role, false);
+}
+
+void VirtualTime::Driver::bury(RoleState& role, bool crashed) {
+  role.task = {};
+  role.dead = true;
+  role.computing = nullptr;
+  role.receiving = nullptr;
+  role.pinning = nullptr;
+  --alive_;
+  const Place& place = plan_.place;
+  const Address self = role.self();
+  // After all that it sent (RH-3).
+  const Time at =
+      std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0), role.last_arrival);
+  for (Packet p; role.inbox.take({}, p);)
+    if (p.kind) post(at, {p.from}, gone_packet(self, crashed));
+  if (place.role(self) == Role::worker)
+    post(at, place.leader(role.group), gone_packet(self, crashed));
+  if (place.role(self) != Role::global) post(at, place.global(), gone_packet(self, crashed));
+}
+
+}  // namespace paceline

@@ -1,0 +1,151 @@
+// Behind VirtualTime: the queue of what is to happen, and what roles and reads wait for. Threading:
+// one thread.
+#pragma once
+
+#include <deque>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "paceline/actors/mailbox.h"
+#include "paceline/actors/simulation/virtual_time.h"
+
+namespace paceline {
+
+class VirtualTime::Driver {
+ public:
+  using Time = std::int64_t;  // virtual nanoseconds
+  static constexpr Time kNever = std::numeric_limits<Time>::max();
+
+  explicit Driver(VirtualRun plan, std::shared_ptr<const void> hyper)
+      : plan_(std::move(plan)), hyper_(std::move(hyper)), chance_(plan_.seed, kChanceStream) {}
+
+  Result<> furnish();
+  void run();
+
+ private:
+  friend class VirtualTime;
+  static constexpr std::uint64_t kChanceStream = ~0ull;  // no role's
+
+  enum class Kind : std::uint8_t { ready, deliver, timer, sample, arrive, crash };
+  struct Occurrence {
+    Time at;
+    std::uint64_t order;  // the top bit marks a deadline (VT-2)
+    std::uint32_t role;
+    std::uint32_t item;
+    Kind kind;
+    bool operator<(const Occurrence& o) const { return at != o.at ? at > o.at : order > o.order; }
+  };
+
+  struct SimulatedRole final : RoleHost {
+    SimulatedRole(Driver& d, const RoleSetup& setup) : RoleHost(setup), driver(d) {}
+    bool start(GradientOp& op) override { return driver.start(*this, op); }
+    bool start(ReceiveOp& op) override { return driver.start(*this, op); }
+    bool start(PinOp& op) override { return driver.start(*this, op); }
+    bool take(const Wanted& wanted, Packet& out) override { return inbox.take(wanted, out); }
+    void send(Address to, const Packet& packet) override { driver.send(*this, to, packet); }
+    void prefetch(SlotRef slot, std::uint64_t at_least) override {
+      driver.read(*this, slot, at_least);
+    }
+    std::uint64_t newest(SlotRef ref) const override { return driver.newest(*this, ref); }
+    Slot slot(std::uint32_t index) override { return driver.slot({self(), index}); }
+    bool running() override { return driver.running(*this); }
+    void record(const Event& event) override { driver.records_.push_back({now(), self(), event}); }
+    nanoseconds now() const override { return nanoseconds(driver.now_); }
+    Vector allocate(std::string_view name) override;
+
+    Driver& driver;
+    std::uint32_t group = 0;
+    std::size_t first_slot = 0;  // in the group's arena
+    std::unique_ptr<GradientEngine> engine;
+    std::vector<std::unique_ptr<std::byte[]>> memory;
+    Mailbox inbox;
+    GradientOp* computing = nullptr;
+    ReceiveOp* receiving = nullptr;
+    PinOp* pinning = nullptr;
+    std::uint64_t wait = 0;  // counts parkings, so that an old poll does not wake a new wait
+    Time deadline = kNever, timer_at = kNever, last_arrival = 0;
+    std::uint32_t slowness_percent = 0;
+    bool dead = true;
+    Task<> task;  // last: what it holds goes first
+  };
+  using RoleState = SimulatedRole;
+
+  /// A group's copy of a slot of another group.
+  struct Mirror {
+    Arena arena;
+    Slot slot;
+    std::uint64_t known = 0;  // the newest version that somebody here asked for
+    bool reading = false;
+    Pin in_flight;
+    std::vector<std::uint32_t> waiting;
+  };
+  struct Read {
+    std::uint32_t group;
+    SlotRef slot;
+  };
+
+  bool start(RoleState& role, GradientOp& op);
+  bool start(RoleState& role, ReceiveOp& op);
+  bool start(RoleState& role, PinOp& op);
+  void send(RoleState& from, Address to, const Packet& packet);
+  void read(RoleState& role, SlotRef ref, std::uint64_t at_least);
+  std::uint64_t newest(const RoleState& role, SlotRef ref) const;
+  Slot slot(SlotRef ref) const {
+    const RoleState& owner = *roles_[ref.owner.index];
+    return arenas_[owner.group].slot(owner.first_slot + ref.index);
+  }
+  bool running(const RoleState& role) const {
+    return plan_.share_steps ? started_ < plan_.steps * plan_.place.workers()
+                             : role.steps() < plan_.steps;
+  }
+  Mirror& mirror(std::uint32_t group, SlotRef ref);
+
+  void schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item = 0);
+  void park(RoleState& role, nanoseconds within);
+  Time delay(std::uint32_t from_group, std::uint32_t to_group);
+  Time stretched(Time duration, std::uint32_t percent);
+  void post(Time at, Address to, const Packet& packet);
+
+  bool turn();
+  void handle(const Occurrence& o);
+  void deliver(RoleState& role, const Packet& packet);
+  void sample(const Occurrence& o);
+  void arrive(const Occurrence& o);
+  void wake(RoleState& role);
+  void settle(RoleState& role);  // buries a role that has ended
+  void bury(RoleState& role, bool crashed);
+
+  template <class T>
+  static std::uint32_t keep(std::vector<T>& items, std::vector<std::uint32_t>& free,
+                            const T& item) {
+    if (free.empty()) {
+      items.push_back(item);
+      return static_cast<std::uint32_t>(items.size() - 1);
+    }
+    const std::uint32_t at = free.back();
+    free.pop_back();
+    items[at] = item;
+    return at;
+  }
+
+  const VirtualRun plan_;
+  const std::shared_ptr<const void> hyper_;
+  Rng chance_;
+  Time now_ = 0;
+  std::uint64_t order_ = 0, events_ = 0, started_ = 0;
+  std::uint32_t alive_ = 0;
+  Traffic traffic_;
+  std::vector<Record> records_;
+  std::vector<Occurrence> heap_;
+  std::vector<Packet> packets_;
+  std::vector<Read> reads_;
+  std::vector<std::uint32_t> free_packets_, free_reads_;
+  std::deque<std::pair<std::uint32_t, std::uint64_t>> polls_;  // role, its wait
+  std::map<std::uint32_t, Time> link_busy_until_;              // by group
+  std::vector<Arena> arenas_;                                  // by group; pins go before them
+  std::map<std::pair<std::uint32_t, SlotRef>, std::unique_ptr<Mirror>> mirrors_;
+  std::vector<std::unique_ptr<RoleState>> roles_;
+};
+
+}  // namespace paceline

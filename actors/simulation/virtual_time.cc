@@ -1,0 +1,94 @@
+#include "paceline/actors/simulation/virtual_time.h"
+
+#include "driver_internal.h"
+
+namespace paceline {
+
+// ---- building ----
+
+Vector VirtualTime::Driver::SimulatedRole::allocate(std::string_view name) {
+  constexpr std::size_t kAlignment = 64;
+  std::size_t space = math().bytes(dimension()) + kAlignment;
+  memory.push_back(std::make_unique<std::byte[]>(space));
+  void* data = memory.back().get();
+  std::align(kAlignment, space - kAlignment, data, space);
+  const Vector v{data, dimension()};
+  if (name == "x" && driver.plan_.initial) driver.plan_.initial(self(), v);
+  return v;
+}
+
+Result<> VirtualTime::Driver::furnish() {
+  const Place& place = plan_.place;
+  std::vector<ArenaOptions> options(place.groups);
+  for (std::uint32_t i = 0; i < place.roles(); ++i) {
+    const Address self{i};
+    RoleSetup setup{self, place, hyper_.get(), plan_.math, plan_.dimension, plan_.sgd, plan_.seed};
+    auto role = std::make_unique<RoleState>(*this, setup);
+    role->group = place.group(self);
+    role->first_slot = options[role->group].slots.size();
+    const Role kind = place.role(self);
+    if (const RoleKind& protocol = plan_.protocol->kind(kind)) {
+      for (const SlotShape& shape :
+           plan_.protocol->slots(kind, *plan_.math, plan_.dimension, place))
+        options[role->group].slots.push_back(shape);
+      if (kind == Role::worker) role->engine = plan_.engine(i);
+      role->slowness_percent = static_cast<std::uint32_t>(
+          chance_.below(plan_.conditions.spread_percent + std::uint64_t{1}));
+      role->task = protocol.start(*role);
+      role->dead = false;
+      ++alive_;
+    }
+    roles_.push_back(std::move(role));
+  }
+  for (ArenaOptions& o : options) {
+    o.name = "simulated";
+    PACELINE_TRY(Arena arena, Arena::local(o));
+    arenas_.push_back(std::move(arena));
+  }
+  for (const auto& crash : plan_.conditions.crashes)
+    schedule(crash.at.count(), crash.who.index, Kind::crash);
+  return success();
+}
+
+// ---- the outside ----
+
+Result<VirtualTime> VirtualTime::create(VirtualRun run) {
+  PACELINE_TRY(auto hyper, run.protocol->hyper(run.settings, run.place));
+  VirtualTime made(std::make_unique<Driver>(std::move(run), std::move(hyper)));
+  PACELINE_TRYV(made.driver_->furnish());
+  return made;
+}
+VirtualTime::VirtualTime(std::unique_ptr<Driver> driver) : driver_(std::move(driver)) {}
+VirtualTime::VirtualTime(VirtualTime&&) noexcept = default;
+VirtualTime& VirtualTime::operator=(VirtualTime&&) noexcept = default;
+VirtualTime::~VirtualTime() = default;
+
+void VirtualTime::run() { driver_->run(); }
+RoleHost& VirtualTime::role(Address who) { return *driver_->roles_[who.index]; }
+RoleHost& VirtualTime::worker(Rank rank) { return role(driver_->plan_.place.worker(rank)); }
+RoleHost& VirtualTime::global() { return role(driver_->plan_.place.global()); }
+bool VirtualTime::ended(Address who) const { return driver_->roles_[who.index]->dead; }
+nanoseconds VirtualTime::now() const { return nanoseconds(driver_->now_); }
+std::uint64_t VirtualTime::events() const { return driver_->events_; }
+const Traffic& VirtualTime::traffic() const { return driver_->traffic_; }
+const std::vector<VirtualTime::Record>& VirtualTime::records() const { return driver_->records_; }
+
+std::uint64_t VirtualTime::steps() const {
+  std::uint64_t sum = 0;
+  for (const auto& role : driver_->roles_) sum += role->steps();
+  return sum;
+}
+std::uint64_t VirtualTime::count(std::string_view name) const {
+  std::uint64_t sum = 0;
+  for (const auto& role : driver_->roles_)
+    if (const auto it = role->counts().find(name); it != role->counts().end()) sum += it->second;
+  return sum;
+}
+std::vector<std::string> VirtualTime::faults() const {
+  std::vector<std::string> texts;
+  for (const Record& r : driver_->records_)
+    if (const auto* fault = std::get_if<FaultEvent>(&r.event)) texts.push_back(fault->text);
+  return texts;
+}
+
+}  // namespace paceline

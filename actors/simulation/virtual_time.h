@@ -1,0 +1,94 @@
+// The deterministic driver: the roles of one run on one thread, in virtual time, everything from
+// one seed. Event times are integers. Messages, reads, stragglers, losses and crashes are events;
+// slots lie in local arenas, one a group, and a slot of another group is read once for the whole
+// group.
+//   VT-1 The same run under the same conditions and seed gives the same bits and the same events.
+//   VT-2 Events of one instant run in the order in which they were caused; a receive without
+//   waiting time ends after all of them, a deadline after those. VT-3 A source's messages arrive in
+//   the order sent. Slots outlive their role.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "paceline/actors/gradient_engine.h"
+#include "paceline/actors/protocol.h"
+
+namespace paceline {
+
+/// How the machines and the network behave.
+struct Conditions {
+  nanoseconds step{1'000'000};  ///< one gradient
+  std::uint32_t spread_percent =
+      0;  ///< a worker's steps take up to so much longer; each another 10 %
+  nanoseconds local_delay{0}, remote_delay{0};  ///< of messages and reads, within and across groups
+  std::uint32_t jitter_percent = 0;             ///< delays grow by up to so much
+  std::uint64_t bytes_per_second = 0;           ///< of a group's link, for reads; 0: no limit
+  std::uint32_t lost_per_million = 0;           ///< messages that never arrive
+  struct Crash {
+    nanoseconds at;
+    Address who;
+  };
+  std::vector<Crash> crashes;
+  nanoseconds detection{1'000'000};         ///< from a crash until its peers hear of it
+  nanoseconds horizon{86'400'000'000'000};  ///< then what still waits is cancelled
+};
+
+struct VirtualRun {
+  const Protocol* protocol = nullptr;
+  Settings settings;
+  Place place;
+  std::size_t dimension = 0;
+  const VectorMath* math = nullptr;
+  Sgd sgd;
+  std::function<std::unique_ptr<GradientEngine>(Rank)> engine;
+  /// Writes a role's initial x, which is zero without.
+  std::function<void(Address, Vector)> initial;
+  std::uint64_t steps = 100;  ///< a worker's
+  bool share_steps = false;   ///< steps x W in all, whoever takes them
+  std::uint64_t seed = 1;
+  Conditions conditions;
+};
+
+struct Traffic {
+  std::uint64_t messages = 0, message_bytes = 0;  ///< payloads sent
+  std::uint64_t reads = 0, read_bytes = 0;        ///< of slots of other groups
+};
+
+class VirtualTime {
+ public:
+  /// @return an error for bad settings, or when there is no memory
+  static Result<VirtualTime> create(VirtualRun run);
+  VirtualTime(VirtualTime&&) noexcept;
+  VirtualTime& operator=(VirtualTime&&) noexcept;
+  ~VirtualTime();
+
+  /// Runs until every role has ended, or the horizon.
+  void run();
+
+  RoleHost& role(Address who);
+  RoleHost& worker(Rank rank);
+  RoleHost& global();
+  bool ended(Address who) const;  ///< or crashed
+  nanoseconds now() const;
+  std::uint64_t events() const;  ///< that were worked off
+  const Traffic& traffic() const;
+  std::uint64_t steps() const;                       ///< of all workers
+  std::uint64_t count(std::string_view name) const;  ///< summed over the roles
+  struct Record {
+    nanoseconds at;
+    Address by;
+    Event event;
+  };
+  const std::vector<Record>& records() const;
+  std::vector<std::string> faults() const;
+
+ private:
+  class Driver;
+  explicit VirtualTime(std::unique_ptr<Driver> driver);
+  std::unique_ptr<Driver> driver_;
+};
+
+}  // namespace paceline

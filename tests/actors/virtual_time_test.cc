@@ -1,0 +1,64 @@
+#include "simulated_run.h"
+
+namespace paceline {
+namespace {
+
+TEST(VirtualTime, TheSameSeedIsTheSameRunBitForBit) {
+  for (const Protocol* protocol : protocols()) {
+    VirtualRun run = plan(protocol->name, {2, 3}, {{"patience", "0.05"}}, kRough);
+    run.conditions.lost_per_million = 10'000;
+    run.conditions.crashes = {{40ms, {4}}};
+    VirtualTime a = ride(run), b = ride(run);
+    EXPECT_EQ(all_x(a, run), all_x(b, run)) << protocol->name;
+    EXPECT_EQ(a.events(), b.events());
+    EXPECT_EQ(a.now(), b.now());
+    EXPECT_EQ(a.records().size(), b.records().size());
+    run.seed = 2;
+    VirtualTime c = ride(run);
+    EXPECT_NE(all_x(a, run), all_x(c, run)) << protocol->name;
+  }
+}
+
+TEST(VirtualTime, AStepTakesItsTimeAndTheClockEndsWithTheLast) {
+  VirtualRun run = plan("lsgd", {1, 2}, {});
+  run.conditions.step = 3ms;
+  EXPECT_EQ(ride(run).now(), 300ms);
+}
+
+TEST(VirtualTime, SharedStepsGoToWhoeverIsFast) {
+  VirtualRun run = plan("lsgd", {1, 4}, {}, kRough);
+  run.share_steps = true;
+  run.conditions.spread_percent = 300;
+  VirtualTime time = ride(run);
+  EXPECT_EQ(time.steps(), 400u);
+  std::uint64_t least = ~0ull, most = 0;
+  for (Rank r = 0; r < 4; ++r) {
+    least = std::min(least, time.worker(r).steps());
+    most = std::max(most, time.worker(r).steps());
+  }
+  EXPECT_LT(least, most);
+}
+
+TEST(VirtualTime, TheHorizonCancelsWhatStillWaits) {
+  VirtualRun run = plan("lsgd", {1, 2}, {});
+  run.conditions.horizon = 10ms;
+  auto made = VirtualTime::create(run);
+  ASSERT_TRUE(made);
+  made.value().run();
+  EXPECT_LE(made.value().steps(), 20u);
+  EXPECT_FALSE(made.value().ended({0}));
+  // Nothing that the cancelled roles held is left pinned.
+  Slot slot = made.value().worker(0).slot(kParameters);
+  for (int i = 0; i < 5; ++i) {
+    auto loan = slot.loan();
+    ASSERT_TRUE(loan);
+    std::move(*loan).publish();
+  }
+}
+
+TEST(VirtualTime, BadSettingsAreAnError) {
+  EXPECT_FALSE(VirtualTime::create(plan("lsgd", {1, 2}, {{"tau", "0"}})));
+}
+
+}  // namespace
+}  // namespace paceline
