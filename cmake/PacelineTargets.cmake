@@ -15,7 +15,8 @@ function(paceline_library name)
   install(TARGETS paceline_${name} EXPORT paceline FILE_SET HEADERS)
 endfunction()
 
-# paceline_test(NAME SOURCES … LIBRARIES … LABELS … TIMEOUT seconds): a GoogleTest program whose tests CTest lists one by one.
+# paceline_test(NAME SOURCES … LIBRARIES … LABELS … TIMEOUT seconds): a GoogleTest program whose tests CTest lists one by
+# one, named after their folder: net.Slot.…; the target check_FOLDER builds all of a folder.
 function(paceline_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBRARIES;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -27,5 +28,10 @@ function(paceline_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} paceline::warnings GTest::gmock_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  get_filename_component(folder ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+  if(NOT TARGET check_${folder})
+    add_custom_target(check_${folder})
+  endif()
+  add_dependencies(check_${folder} ${name})
+  gtest_discover_tests(${name} TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
 endfunction()
