@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "compute/chain.h"
@@ -167,18 +168,21 @@ TEST(CpuExecutable, LearnsABatchByHeart) {
   EXPECT_EQ(executable->evaluate({x.data(), x.size()}, batch.view()).errors, 0u);
 }
 
-std::size_t threads_of_this_process() {
-  const std::filesystem::directory_iterator tasks("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(tasks), end(tasks)));
+std::set<std::string> threads_of_this_process() {
+  std::set<std::string> ids;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
+    ids.insert(task.path().filename());
+  return ids;
 }
 
-/// How many more threads there are while a thread of its own trains; OpenMP keeps those it started.
+/// How many more threads there are once a thread of its own has trained; OpenMP keeps those it
+/// started as long as that thread lives.
 std::size_t threads_started_by(unsigned threads) {
   std::size_t started = 0;
-  const std::size_t before = threads_of_this_process();
   std::thread([&] {
+    const std::set<std::string> before = threads_of_this_process();
     run("cpu", small_net(), 1, threads);
-    started = threads_of_this_process() - before - 1;
+    for (const std::string& id : threads_of_this_process()) started += !before.contains(id);
   }).join();
   return started;
 }
