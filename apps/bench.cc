@@ -30,18 +30,8 @@ std::vector<OptionName> option_names(const std::string& kind) {
   return names;
 }
 
-Result<std::uint64_t> given_count(const GivenOptions& options, const std::string& name,
-                                  std::uint64_t otherwise, std::uint64_t most) {
-  const auto found = options.find(name);
-  if (found == options.end()) return otherwise;
-  auto value = parse_count(found->second.text, 1, most);
-  if (!value) return fail(std::errc::invalid_argument, "--{}: {}", name, value.error().message);
-  return value;
-}
-
 Result<nlohmann::json> measure_step(const GivenOptions& options) {
-  const auto name = options.find("network");
-  const std::string network_name = name == options.end() ? "cnn7" : name->second.text;
+  const std::string network_name = given_text(options, "network", "cnn7");
   PACELINE_TRY(const std::uint64_t batch, given_count(options, "batch", 128, 1 << 16));
   PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
   PACELINE_TRY(const Network network,
@@ -79,13 +69,14 @@ ExitCode bench(std::span<const std::string> arguments) {
     fmt::print("{}", options_help("paceline bench " + kind + " [OPTION]...\n", option_names(kind)));
     return kDone;
   }
+  const auto json = given_switch(options, "json");
+  if (!json) return refuse("bench", json.error());
   const auto figures = measure(kind, options);
   if (!figures) {
     print_mistake("bench", figures.error().message);
     return exit_code(figures.error());
   }
-  fmt::print("{}", options.contains("json") ? figures.value().dump(2) + "\n"
-                                            : readable_json(figures.value()));
+  fmt::print("{}", json.value() ? figures.value().dump(2) + "\n" : readable_json(figures.value()));
   return kDone;
 }
 

@@ -53,11 +53,13 @@ ExitCode doctor(std::span<const std::string> arguments) {
                                   option_names()));
     return kDone;
   }
+  const auto json = given_switch(line.value().options, "json");
+  if (!json) return refuse("doctor", json.error());
   std::vector<Finding> findings = examine_machine();
   std::ranges::move(examine_software(), std::back_inserter(findings));
   const bool usable = std::ranges::none_of(
       findings, [](const Finding& finding) { return finding.mark == Mark::fail; });
-  if (line.value().options.contains("json")) {
+  if (json.value()) {
     print_json(findings, usable);
   } else {
     print_table(findings);

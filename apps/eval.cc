@@ -33,11 +33,6 @@ const std::vector<OptionName>& option_names() {
   return names;
 }
 
-std::string given(const GivenOptions& options, const std::string& name, std::string otherwise) {
-  const auto found = options.find(name);
-  return found == options.end() ? otherwise : found->second.text;
-}
-
 /// "28x28x3", height, width and channels.
 Result<Shape> parse_image(const std::string& text) {
   Shape image;
@@ -126,22 +121,20 @@ Result<Evaluation> test(Device& device, const Network& network, std::span<const 
 Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   // The weights are copied in by memcpy: other devices' memory is not the host's.
   const std::vector<std::string> devices{"cpu", "reference"};
-  const std::string device_name = given(options, "device", "cpu");
+  const std::string device_name = given_text(options, "device", "cpu");
   if (const auto known = parse_word(device_name, devices); !known) {
     return fail(std::errc::invalid_argument, "--device {}", known.error().message);
   }
-  const auto threads = parse_count(given(options, "threads", "1"), 1, 4096);
-  if (!threads) return fail(std::errc::invalid_argument, "--threads {}", threads.error().message);
-  const auto json = parse_switch(given(options, "json", "off"));
-  if (!json) return fail(std::errc::invalid_argument, "--json {}", json.error().message);
+  PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
+  PACELINE_TRY(const bool json, given_switch(options, "json"));
 
   PACELINE_TRY(const Description of, describe(file));
   PACELINE_TRY(const Network network, Network::named(of.network, of.image, of.classes));
   PACELINE_TRY(const std::vector<float> weights, read_safetensors(file, network.layout()));
-  PACELINE_TRY(const Data data, open_data(given(options, "data", trained_on(file, of))));
+  PACELINE_TRY(const Data data, open_data(given_text(options, "data", trained_on(file, of))));
   PACELINE_TRYV(check_data(of, network, data));
   PACELINE_TRY(const auto device,
-               open_device(device_name, {.threads = static_cast<unsigned>(threads.value())}));
+               open_device(device_name, {.threads = static_cast<unsigned>(threads)}));
   PACELINE_TRY(const Evaluation sum, test(*device, network, weights, data));
   if (sum.images == 0) {
     return fail(std::errc::invalid_argument, "--data {}: has no test image", data.name);
@@ -149,7 +142,7 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
 
   const double images = static_cast<double>(sum.images);
   const double error = static_cast<double>(sum.errors) / images, loss = sum.loss_sum / images;
-  if (json.value()) {
+  if (json) {
     nlohmann::ordered_json object{{"test_error", error},  {"test_loss", loss},
                                   {"images", sum.images}, {"network", of.network},
                                   {"data", data.name},    {"file", file}};

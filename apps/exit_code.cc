@@ -21,6 +21,7 @@ ExitCode exit_code(const Error& error) {
                                         std::errc::no_space_on_device,
                                         std::errc::file_too_large,
                                         std::errc::not_enough_memory,
+                                        std::errc::illegal_byte_sequence,
                                         std::errc::filename_too_long};
   const bool mistake = error.code == quota || std::ranges::any_of(kMistakes, [&](std::errc code) {
                          return error.code == std::make_error_condition(code);

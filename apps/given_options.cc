@@ -14,12 +14,13 @@ namespace {
 
 namespace po = boost::program_options;
 
-po::options_description describe(std::string_view caption, std::span<const OptionName> options) {
-  po::options_description description{std::string(caption), 100, 50};
+po::options_description describe(std::span<const OptionName> options) {
+  constexpr unsigned kColumns = 100, kOfHelp = 68;
+  po::options_description description(kColumns, kOfHelp);
   for (const OptionName& option : options) {
     auto* value = po::value<std::string>();
     if (option.argument.empty()) {
-      value->implicit_value("on", "")->value_name("[=on|off]");
+      value->implicit_value("on", "")->value_name(" ");
     } else {
       value->value_name(option.argument);
     }
@@ -64,7 +65,7 @@ std::string typed_name(const std::string& token) { return token.substr(0, token.
 Result<CommandLine> read_command_line(std::span<const std::string> words,
                                       std::span<const OptionName> options, std::size_t most) {
   namespace style = po::command_line_style;
-  const po::options_description description = describe("", options);
+  const po::options_description description = describe(options);
   CommandLine line;
   try {
     const auto parsed =
@@ -138,7 +139,7 @@ Result<GivenOptions> read_ini(const std::filesystem::path& file,
   }
   GivenOptions given;
   try {
-    const po::options_description description = describe("", options);
+    const po::options_description description = describe(options);
     const auto parsed = po::parse_config_file(stream, description, true);
     for (const po::option& option : parsed.options) {
       const std::string origin = file.string() + ": " + option.string_key;
@@ -161,9 +162,36 @@ Result<GivenOptions> read_ini(const std::filesystem::path& file,
   return given;
 }
 
-std::string options_help(std::string_view caption, std::span<const OptionName> options) {
+Result<bool> given_switch(const GivenOptions& given, const std::string& name) {
+  const auto found = given.find(name);
+  if (found == given.end()) return false;
+  auto value = parse_switch(found->second.text);
+  if (!value) {
+    return fail(std::errc::invalid_argument, "{}: {}", found->second.origin, value.error().message);
+  }
+  return value;
+}
+
+Result<std::uint64_t> given_count(const GivenOptions& given, const std::string& name,
+                                  std::uint64_t otherwise, std::uint64_t most) {
+  const auto found = given.find(name);
+  if (found == given.end()) return otherwise;
+  auto value = parse_count(found->second.text, 1, most);
+  if (!value) {
+    return fail(std::errc::invalid_argument, "{}: {}", found->second.origin, value.error().message);
+  }
+  return value;
+}
+
+std::string given_text(const GivenOptions& given, const std::string& name,
+                       const std::string& otherwise) {
+  const auto found = given.find(name);
+  return found == given.end() ? otherwise : found->second.text;
+}
+
+std::string options_help(std::string_view above, std::span<const OptionName> options) {
   std::ostringstream text;
-  text << describe(caption, options);
+  text << above << '\n' << describe(options);
   return text.str();
 }
 

@@ -4,6 +4,7 @@
 //   GO-2 The same option twice in one place is refused: neither wins.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <span>
@@ -49,8 +50,16 @@ Result<GivenOptions> read_environment(std::span<const std::string> environment,
 Result<GivenOptions> read_ini(const std::filesystem::path& file,
                               std::span<const OptionName> options);
 
-/// The options as a table for people.
-/// @param caption  a line above them
-std::string options_help(std::string_view caption, std::span<const OptionName> options);
+/// Whether a switch was given, and not as "off".
+Result<bool> given_switch(const GivenOptions& given, const std::string& name);
+/// A whole number from 1 to `most`; `otherwise` if it was not given.
+Result<std::uint64_t> given_count(const GivenOptions& given, const std::string& name,
+                                  std::uint64_t otherwise, std::uint64_t most);
+/// A text; `otherwise` if it was not given.
+std::string given_text(const GivenOptions& given, const std::string& name,
+                       const std::string& otherwise);
+
+/// The options as a table for people, below what the command does.
+std::string options_help(std::string_view above, std::span<const OptionName> options);
 
 }  // namespace paceline

@@ -271,17 +271,6 @@ Result<> add_behind(GivenOptions& chosen, GivenOptions place) {
   return success();
 }
 
-Result<> read_switch(const GivenOptions& given, const std::string& name, bool& value) {
-  const auto found = given.find(name);
-  if (found == given.end()) return success();
-  auto read = parse_switch(found->second.text);
-  if (!read) {
-    return fail(std::errc::invalid_argument, "{}: {}", found->second.origin, read.error().message);
-  }
-  value = read.value();
-  return success();
-}
-
 /// Defaults that depend on what else was given, and names that only the layers know.
 Result<> resolve(TrainOptions& options, const GivenOptions& given) {
   RunOptions& run = options.run;
@@ -313,9 +302,9 @@ Result<TrainOptions> parse_train_options(std::span<const std::string> arguments,
   TrainOptions options;
   PACELINE_TRY(const CommandLine line, read_command_line(arguments, command_line_names(), 0));
   GivenOptions given = line.options;
-  PACELINE_TRYV(read_switch(given, "help", options.help));
+  PACELINE_TRY(options.help, given_switch(given, "help"));
   if (options.help) return options;
-  PACELINE_TRYV(read_switch(given, "print-config", options.print_config));
+  PACELINE_TRY(options.print_config, given_switch(given, "print-config"));
 
   std::vector<OptionName> names = table_names();
   GivenOptions chosen;

@@ -19,7 +19,7 @@ std::string grouped(std::uint64_t number) {
 std::string budget(const RunOptions& run) {
   if (run.steps > 0) return fmt::format("{} steps a worker", grouped(run.steps));
   if (run.epochs > 0) return fmt::format("{} epochs", run.epochs);
-  return fmt::format("{} minutes", run.minutes);
+  return fmt::format("{} min of training", run.minutes);
 }
 
 }  // namespace

@@ -21,12 +21,13 @@ using Words = std::vector<std::string>;
 
 class Mistake : public ::testing::Test {
  protected:
-  /// Trains one step in a new folder; what `words` say comes first.
+  /// Trains on little, in a new folder, unless `words` say otherwise.
   std::string train(Words words, const Words& environment = {}) {
     words.insert(words.begin(), "train");
     const auto has = [&](const char* name) {
       return std::ranges::find(words, name) != words.end();
     };
+    if (!has("--data")) words.insert(words.end(), {"--data", "synthetic:train=64,test=64"});
     if (!has("--run")) words.insert(words.end(), {"--run", folder_ / "run"});
     return mistake(words, environment);
   }
@@ -105,7 +106,7 @@ TEST_F(Mistake, ContradictingOptions) {
 
 TEST_F(Mistake, UnknownOptionVariableAndCommand) {
   EXPECT_THAT(train({"--taus", "3"}), HasSubstr("'--tau'"));
-  EXPECT_THAT(train({}, {"PACELINE_WORKER=2"}), HasSubstr("'PACELINE_WORKERS'"));
+  EXPECT_THAT(train(Words{}, {"PACELINE_WORKER=2"}), HasSubstr("'PACELINE_WORKERS'"));
   EXPECT_THAT(mistake({"trian"}), HasSubstr("'train'"));
   EXPECT_THAT(mistake({}), HasSubstr("paceline help"));
   EXPECT_THAT(mistake({"bench", "slots"}), HasSubstr("'slot'"));
