@@ -236,22 +236,25 @@ struct Lsgd {
     std::set<Address> riding;               // neither ended nor crashed
     std::map<Address, std::int64_t> steps;  // since the last round
     Ballot ballot, last;
-
-    /// Takes note of a worker's offer or end. @return the steps that a crash takes back, if it is
-    /// one
-    std::optional<std::int64_t> note(const Envelope<Lsgd>& e) {
-      const Address from = e.from();
-      if (const auto score = e.as<Score>()) {
-        ballot.cast({from.index, score->score, score->version});
-        if (score->final) last.cast({from.index, score->score, score->version});
-        if (score->final) riding.erase(from);
-      }
-      const auto gone = e.as<Gone>();
-      if (!gone || riding.erase(from) == 0 || !gone->crashed) return std::nullopt;
-      ballot.withdraw(from.index);
-      return steps[from];
-    }
   };
+
+  /// Takes note of a worker's steps, offer or end. One stream with the wait for offers: what a
+  /// worker says stays in order.
+  static void note(Port<Lsgd> port, Group& group, const Envelope<Lsgd>& e, std::uint64_t round) {
+    const Address from = e.from();
+    if (const auto steps = e.as<Steps>()) {
+      group.steps[from] += steps->steps;
+      port.send(port.global(), *steps, round);
+    } else if (const auto score = e.as<Score>()) {
+      const Candidate candidate{from.index, score->score, score->version};
+      group.ballot.cast(candidate);
+      if (score->final) group.last.cast(candidate);
+      if (score->final) group.riding.erase(from);
+    } else if (const auto gone = e.as<Gone>(); gone && group.riding.erase(from) && gone->crashed) {
+      group.ballot.withdraw(from.index);
+      port.send(port.global(), Steps{-group.steps[from], 1}, round);
+    }
+  }
 
   static Task<> leader(Port<Lsgd> port) {
     const Hyper& h = port.hyper();
@@ -264,12 +267,9 @@ struct Lsgd {
 
     while (!group.riding.empty()) {
       auto e = co_await port.receive(h.patience);
-      if (!e) {
-        port.record_missing(round, "a step", addresses(group.riding));
-      } else if (const auto steps = e.as<Steps>()) {
-        group.steps[e.from()] += steps->steps;
-        port.send(port.global(), *steps, round);
-      } else if (const auto sync = e.as<Sync>()) {
+      if (!e) port.record_missing(round, "a step", addresses(group.riding));
+      note(port, group, e, round);
+      if (const auto sync = e.as<Sync>()) {
         round = e.round();
         group.steps.clear();
         if (h.mode == LsgdMode::barrier) co_await collect(port, group, *sync, round);
@@ -279,18 +279,21 @@ struct Lsgd {
           tell(port, group, Lead{Scope::local, best.rank, best.version}, round);
         }
         if (sync->global) port.send(port.global(), Best{best, false}, round);
-      } else if (const auto lead = e.as<Lead>()) {
-        Lead known = *lead;
-        z = Pin();
-        if (const Address owner = place.worker(known.rank);
-            known.rank != kNobody && place.group(owner) != port.group()) {
-          z = co_await port.pin(owner, kParameters, known.version, h.patience);
-          if (!z) port.record_missing(round, "parameters", {{owner}});
-          if (!z) known.rank = kNobody;
+      }
+      if (auto lead = e.as<Lead>()) {
+        std::uint64_t announced = e.round();
+        while (auto newer = port.take<Lead>()) {  // reads may be slower than rounds
+          lead = *newer;
+          announced = newer.round();
         }
-        tell(port, group, known, e.round());
-      } else if (const auto lost = group.note(e)) {
-        port.send(port.global(), Steps{-*lost, 1}, round);
+        z = Pin();
+        const Address owner = place.worker(lead->rank);
+        if (lead->rank != kNobody && place.group(owner) != port.group()) {
+          z = co_await port.pin(owner, kParameters, lead->version, h.patience);
+          if (!z) port.record_missing(announced, "parameters", {{owner}});
+          if (!z) lead->rank = kNobody;
+        }
+        tell(port, group, *lead, announced);
       }
     }
     port.send(port.global(), Best{group.last.best(), true}, kFinal);
@@ -301,13 +304,12 @@ struct Lsgd {
     group.ballot.clear();
     tell(port, group, sync, round);
     for (std::set<Address> missing = group.riding; !missing.empty();) {
-      auto e = co_await port.receive<Score, Gone>(port.hyper().patience, round);
-      if (!e) {
-        port.record_missing(round, "a score", addresses(missing));
-        co_return;
-      }
-      missing.erase(e.from());
-      if (const auto lost = group.note(e)) port.send(port.global(), Steps{-*lost, 1}, round);
+      auto e = co_await port.receive<Steps, Score, Gone>(port.hyper().patience);
+      if (!e) port.record_missing(round, "a score", addresses(missing));
+      if (!e) co_return;
+      if (e.as<Score>() && e.round() < round) continue;  // the late answer to an older one
+      note(port, group, e, round);
+      if (!e.as<Steps>()) missing.erase(e.from());
     }
   }
 
@@ -321,55 +323,66 @@ struct Lsgd {
 
   // ---- global leader ----
 
+  struct Groups {
+    std::set<Address> riding;             // leaders of groups with workers
+    std::int64_t workers = 0, steps = 0;  // those who ride; since the last round
+    Ballot last;
+
+    void note(const Envelope<Lsgd>& e) {
+      if (const auto steps_done = e.as<Steps>()) {
+        steps += steps_done->steps;
+        workers -= steps_done->lost;
+      }
+      const auto best = e.as<Best>();
+      if (best && best->final) last.cast(best->candidate);
+      if ((best && best->final) || e.as<Gone>()) riding.erase(e.from());
+    }
+  };
+
   static Task<> global(Port<Lsgd> port) {
     const Hyper& h = port.hyper();
     const Place& place = port.place();
     const auto period = static_cast<std::int64_t>(h.period(place));
     const bool local = h.local_leaders(place);
-    std::set<Address> groups;
-    for (std::uint32_t j = 0; j < place.groups; ++j) groups.insert(place.leader(j));
-    std::int64_t workers = place.workers(), since = 0;
+    Groups groups;
+    for (std::uint32_t j = 0; j < place.groups; ++j) groups.riding.insert(place.leader(j));
+    groups.workers = place.workers();
     std::uint64_t round = 0;
-    Ballot last;
 
-    while (!groups.empty()) {
+    while (!groups.riding.empty()) {
       auto e = co_await port.receive<Steps, Best, Gone>(h.patience);
-      if (!e) port.record_missing(round, "steps", addresses(groups));
-      if (const auto steps = e.as<Steps>()) {
-        since += steps->steps;
-        workers -= steps->lost;
-      }
-      end_of_group(e, groups, last);
-      for (; workers > 0 && since >= workers * period; since -= workers * period) {
+      if (!e) port.record_missing(round, "steps", addresses(groups.riding));
+      groups.note(e);
+      while (groups.workers > 0 && groups.steps >= groups.workers * period) {
+        groups.steps -= groups.workers * period;
         ++round;
         const bool all = !local || round % (h.tau_global / h.tau) == 0;
         if (local) port.count("local_sync");
-        for (const Address leader : groups) port.send(leader, Sync{all}, round);
-        if (!all) continue;
-        Ballot ballot;
-        for (std::set<Address> missing = groups; !missing.empty();) {
-          auto vote = co_await port.receive<Best, Gone>(h.patience, round);
-          if (!vote) port.record_missing(round, "a candidate", addresses(missing));
-          if (!vote) break;
-          if (const auto best = vote.as<Best>(); best && !best->final) ballot.cast(best->candidate);
-          end_of_group(vote, groups, last);
-          missing.erase(vote.from());
-        }
-        const Candidate best = ballot.best();
-        port.count("global_sync");
-        port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, false});
-        for (const Address leader : groups)
-          port.send(leader, Lead{Scope::global, best.rank, best.version}, round);
+        for (const Address leader : groups.riding) port.send(leader, Sync{all}, round);
+        if (all) co_await elect(port, groups, round);
       }
     }
-    const Candidate best = last.best();
+    const Candidate best = groups.last.best();
     port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, true});
   }
 
-  static void end_of_group(const Envelope<Lsgd>& e, std::set<Address>& groups, Ballot& last) {
-    const auto best = e.as<Best>();
-    if (best && best->final && best->candidate.rank != kNobody) last.cast(best->candidate);
-    if ((best && best->final) || e.as<Gone>()) groups.erase(e.from());
+  /// Waits for the groups' best and announces the best of them.
+  static Task<> elect(Port<Lsgd> port, Groups& groups, std::uint64_t round) {
+    Ballot ballot;
+    for (std::set<Address> missing = groups.riding; !missing.empty();) {
+      auto e = co_await port.receive<Steps, Best, Gone>(port.hyper().patience);
+      if (!e) port.record_missing(round, "a candidate", addresses(missing));
+      if (!e) break;
+      groups.note(e);
+      const auto best = e.as<Best>();
+      if (best && e.round() == round) ballot.cast(best->candidate);
+      if (e.as<Gone>() || (best && e.round() >= round)) missing.erase(e.from());
+    }
+    const Candidate best = ballot.best();
+    port.count("global_sync");
+    port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, false});
+    for (const Address leader : groups.riding)
+      port.send(leader, Lead{Scope::global, best.rank, best.version}, round);
   }
 };
 

@@ -179,8 +179,7 @@ void VirtualTime::Driver::handle(const Occurrence& o) {
 
 void VirtualTime::Driver::deliver(RoleState& role, const Packet& packet) {
   if (role.dead) {
-    if (packet.kind && packet.from < roles_.size() && !roles_[packet.from]->dead)
-      post(now_, {packet.from}, gone_packet(role.self(), false));
+    if (packet.kind) post(std::max(now_, role.known_dead_at), {packet.from}, role.gone);
     return;
   }
   role.inbox.push(packet);
@@ -260,14 +259,14 @@ void VirtualTime::Driver::bury(RoleState& role, bool crashed) {
   --alive_;
   const Place& place = plan_.place;
   const Address self = role.self();
-  // After all that it sent (RH-3).
-  const Time at =
-      std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0), role.last_arrival);
+  role.gone = gone_packet(self, crashed);
+  role.known_dead_at = std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
+                                role.last_arrival);  // after all that it sent (RH-3)
   for (Packet p; role.inbox.take({}, p);)
-    if (p.kind) post(at, {p.from}, gone_packet(self, crashed));
+    if (p.kind) post(role.known_dead_at, {p.from}, role.gone);
   if (place.role(self) == Role::worker)
-    post(at, place.leader(role.group), gone_packet(self, crashed));
-  if (place.role(self) != Role::global) post(at, place.global(), gone_packet(self, crashed));
+    post(role.known_dead_at, place.leader(role.group), role.gone);
+  if (place.role(self) != Role::global) post(role.known_dead_at, place.global(), role.gone);
 }
 
 }  // namespace paceline

@@ -67,7 +67,9 @@ class VirtualTime::Driver {
     Time deadline = kNever, timer_at = kNever, last_arrival = 0;
     std::uint32_t slowness_percent = 0;
     bool dead = true;
-    Task<> task;  // last: what it holds goes first
+    Packet gone{};           // what others hear of a dead one,
+    Time known_dead_at = 0;  // from then on
+    Task<> task;             // last: what it holds goes first
   };
   using RoleState = SimulatedRole;
 

@@ -1,5 +1,5 @@
-// Objectives in closed form, for simulations and tests: each is a worker's GradientEngine on vectors
-// of T in host memory.
+// Objectives in closed form, for simulations and tests: each is a worker's GradientEngine on
+// vectors of T in host memory.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,8 @@ class Level final : public GradientEngine {
   const double loss_;
 };
 
-/// |A x - b|^2 / 2m with random A [m, d] and b [m]. A batch of m rows is exact, a smaller one random.
+/// |A x - b|^2 / 2m with random A [m, d] and b [m]. A batch of m rows is exact, a smaller one
+/// random.
 template <class T>
 class LeastSquares final : public GradientEngine {
  public:

@@ -19,7 +19,7 @@ TEST(Diana, ReachesTheOptimumUnderCompressionWhereWithoutMemoriesItStalls) {
   for (const char* norm : {"two", "infinity"})
     for (const bool memories : {true, false}) {
       Settings settings = {{"norm", norm}};
-      if (!memories) settings["alpha"] = "0";
+      if (!memories) settings["alpha"] = std::string("0");
       VirtualRun run = heterogeneous({8, 1}, settings);
       const Values best = optimum(run, 0.3, 4000);
       VirtualTime time = ride(run);
@@ -73,7 +73,7 @@ TEST(Diana, TheResultDoesNotDependOnTiming) {
 TEST(Diana, AfterACrashTheOthersReachTheirOwnOptimum) {
   VirtualRun run = heterogeneous({4, 1}, {});
   run.conditions.crashes = {{50ms, {3}}};
-  run.settings["patience"] = "1";
+  run.settings["patience"] = std::string("1");
   VirtualTime time = ride(run);
   run.place = {3, 1};
   EXPECT_LT(distance_squared(values(time.global()), optimum(run, 0.3, 4000)), 1e-20);

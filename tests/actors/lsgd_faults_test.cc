@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 VirtualRun long_run(std::string_view mode) {
   VirtualRun run =
       plan("lsgd", {2, 4}, {{"mode", std::string(mode)}, {"patience", "0.02"}}, kRough);
-  if (mode == "barrier") run.settings["lockstep"] = "true";
+  if (mode == "barrier") run.settings["lockstep"] = std::string("true");
   run.steps = 1000;
   return run;
 }
@@ -20,7 +20,7 @@ VirtualRun long_run(std::string_view mode) {
 TEST(LsgdFaults, TheRestGoesOnWhenWorkersCrash) {
   for (const char* mode : {"barrier", "nonblocking"}) {
     VirtualRun run = long_run(mode);
-    run.settings["patience"] = "5";
+    run.settings["patience"] = std::string("5");
     run.conditions.crashes = {{100ms, {1}}, {333ms, {6}}};
     VirtualTime time = ride(run);
     for (const Rank r : {0, 2, 3, 4, 5, 7}) EXPECT_EQ(time.worker(r).steps(), 1000u) << mode;
@@ -120,7 +120,9 @@ TEST(LsgdFaults, WhenReadersHoldEveryBufferNothingIsOfferedAndTheRunGoesOn) {
     EXPECT_EQ(running->steps(), 80u) << mode;
     EXPECT_TRUE(running->ended({0})) << mode;
     for (const auto& r : running->records())
-      if (const auto* score = std::get_if<ScoreEvent>(&r.event)) EXPECT_GT(score->version, 0u);
+      if (const auto* score = std::get_if<ScoreEvent>(&r.event)) {
+        EXPECT_GT(score->version, 0u);
+      }
     held.clear();
   }
 }

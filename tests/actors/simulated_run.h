@@ -17,11 +17,15 @@ inline constexpr std::size_t kDimension = 20;
 using Values = std::vector<double>;
 
 /// Stragglers, delays in random amounts, slow links.
-inline const Conditions kRough{.spread_percent = 150,
-                               .local_delay = 5us,
-                               .remote_delay = 200us,
-                               .jitter_percent = 300,
-                               .bytes_per_second = 10'000'000};
+inline const Conditions kRough = [] {
+  Conditions c;
+  c.spread_percent = 150;
+  c.local_delay = 5us;
+  c.remote_delay = 200us;
+  c.jitter_percent = 300;
+  c.bytes_per_second = 10'000'000;
+  return c;
+}();
 
 /// f64 least squares with batches of 4 of 40 rows, 100 steps, plain SGD.
 inline VirtualRun plan(std::string_view protocol, Place place, Settings settings,
