@@ -38,10 +38,13 @@ Settings settings_of(const RunOptions& o, const Protocol& protocol) {
   return all;
 }
 
+/// In total; 0: no bound. A deterministic run shares them evenly.
 std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
   if (o.steps) return o.steps * o.workers;
-  return static_cast<std::uint64_t>(
-      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch)));
+  const double steps =
+      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
+  if (!o.deterministic) return static_cast<std::uint64_t>(steps);
+  return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
 }
 
 /// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
@@ -280,8 +283,8 @@ void Ride::wind_up() {
     self_->send_exit(actor, caf::exit_reason::user_shutdown);
     self_->receive([](const caf::down_msg&) {});
   };
-  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
-    if (context_.directory[i]) end(context_.directory[i]);
+  for (const RoleActor& role : context_.directory)
+    if (role) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
   end(evaluator_);
   end(context_.recorder);

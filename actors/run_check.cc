@@ -1,7 +1,10 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 
+#include "paceline/actors/protocol.h"
 #include "paceline/actors/run.h"
 #include "paceline/layers/nearest.h"
 
@@ -23,14 +26,13 @@ constexpr std::uint64_t kMostSteps = 1'000'000'000'000;
 constexpr double kMostEpochs = 1e6, kMostMinutes = 1e6, kMostSeconds = 1e8;
 
 Result<> check_protocol(const RunOptions& o) {
-  static const std::array<std::string, 1> kProtocols{"lsgd"};
-  for (const std::string& known : kProtocols) {
-    if (o.protocol == known) return success();
-  }
-  const std::string near = nearest(o.protocol, kProtocols);
+  if (find_protocol(o.protocol)) return success();
+  std::vector<std::string> names;
+  for (const Protocol* protocol : protocols()) names.emplace_back(protocol->name);
+  const std::string near = nearest(o.protocol, names);
   return refusal("--protocol {} is not known: {} {}", o.protocol,
-                 near.empty() ? "there is" : "did you mean",
-                 near.empty() ? kProtocols.front() : near);
+                 near.empty() ? "there are" : "did you mean",
+                 near.empty() ? fmt::format("{}", fmt::join(names, ", ")) : near);
 }
 
 Result<> check_workers(const RunOptions& o) {

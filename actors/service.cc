@@ -29,10 +29,12 @@ void ServiceHost::begin(RoleActor::pointer actor) {
   const RoleKind& kind = context_.protocol->kind(place().role(self()));
   role_ = kind.start(*this);
   role_.resume();
+  if (role_.done()) end();
 }
 
 void ServiceHost::deliver(const Packet& packet) {
   ++handled_;
+  if (ended_) return send_back(packet);
   inbox_.push(packet);
   if (!receiving_ || !inbox_.take(receiving_->wanted, receiving_->got)) return;
   ReceiveOp& op = *std::exchange(receiving_, nullptr);
@@ -59,18 +61,28 @@ void ServiceHost::fetched(std::uint64_t answered) {
 void ServiceHost::wait_until(Clock::time_point deadline) {
   deadline_ = deadline;
   if (std::exchange(armed_, true)) return;
-  tell_after(actor_, RoleActor{actor_}, std::max<caf::timespan>(deadline - actor_->clock().now(), caf::timespan::zero()),
+  tell_after(actor_, RoleActor{actor_},
+             std::max<caf::timespan>(deadline - actor_->clock().now(), caf::timespan::zero()),
              Tick{});
 }
 
 void ServiceHost::resume(std::coroutine_handle<> parked) {
   parked.resume();
-  if (!role_.done()) return;
+  if (role_.done()) end();
+}
+
+void ServiceHost::end() {
+  ended_ = true;
   if (const std::exception_ptr error = role_.error()) try {
       std::rethrow_exception(error);
     } catch (const std::exception& e) {
       record(FaultEvent{0, fmt::format("{} ended: {}", place().name(self()), e.what())});
     }
+  for (Packet packet; inbox_.take(Wanted{}, packet);) send_back(packet);
+}
+
+void ServiceHost::send_back(const Packet& packet) {
+  if (packet.kind != 0) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
 }
 
 namespace {

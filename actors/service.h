@@ -2,7 +2,8 @@
 // role. Scheduled, unless the role touches whole vectors: then detached, so that no scheduler
 // thread ever waits for memory.
 //   SV-1 The role runs inside its actor's handlers and nowhere else, so it needs no lock.
-//   SV-2 One timer an actor, re-armed when it fires: waits far outnumber time-outs.
+//   SV-2 After the role's end, what still comes for it goes back as Gone.
+//   SV-3 One timer an actor, re-armed when it fires: waits far outnumber time-outs.
 #pragma once
 
 #include <caf/actor_clock.hpp>
@@ -30,8 +31,6 @@ class ServiceHost : public ActorHost {
   void tick();
   void fetched(std::uint64_t ticket);
   std::uint64_t handled() const { return handled_; }  ///< packets and answers so far
-  bool waiting_for_pin() const { return pinning_ != nullptr; }
-
   /// Destroys the parked role, and its pins with it. After the actor's end.
   void clear() { role_ = {}; }
 
@@ -39,6 +38,8 @@ class ServiceHost : public ActorHost {
   using Clock = caf::actor_clock;  // of the system: virtual under CAF's deterministic scheduler
   void wait_until(Clock::time_point deadline);
   void resume(std::coroutine_handle<> parked);
+  void end();
+  void send_back(const Packet& packet);
 
   RoleActor::pointer actor_ = nullptr;
   Task<> role_;
@@ -46,7 +47,7 @@ class ServiceHost : public ActorHost {
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   Clock::time_point deadline_{};
-  bool armed_ = false;
+  bool armed_ = false, ended_ = false;
   std::uint64_t handled_ = 0;
 };
 

@@ -54,8 +54,8 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 }
 
 bool WorkerHost::running() {
-  const std::uint64_t own = context_.options.deterministic ? context_.options.steps : 0;
-  if (own && steps() >= own) return false;
+  if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
+    return false;
   return claimed_ || (claimed_ = context_.budget.claim());
 }
 
@@ -76,10 +76,18 @@ void WorkerHost::update(std::span<const Pull> pulls) {
   RoleHost::update(pulls);
 }
 
-void WorkerHost::deliver(const Packet& packet) {
+bool WorkerHost::deliver(const Packet& packet) {
   const std::lock_guard lock(mutex_);
+  if (closed_) return false;
   inbox_.push(packet);
   changed_.notify_one();
+  return true;
+}
+
+Mailbox WorkerHost::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  return std::exchange(inbox_, {});
 }
 
 void WorkerHost::begin() {
@@ -192,24 +200,32 @@ namespace {
 
 struct FrontState {
   static constexpr const char* name = "worker";
+  bool crashed = false;
 };
 
 RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, WorkerHost* host,
-                               RunContext* context, caf::actor run) {
+                               RunContext* context, const caf::actor& run) {
+  const auto send_back = [=](const Packet& packet) {
+    if (packet.kind != 0) host->send({packet.from}, gone_packet(host->self(), state(self).crashed));
+  };
   return {
-      [=](const Wire& wire) { host->deliver(to_packet(wire)); },
+      [=](const Wire& wire) {
+        const Packet packet = to_packet(wire);
+        if (!host->deliver(packet)) send_back(packet);
+      },
       [=](Begin) { host->begin(); },
       [=](Stop) { host->wake(); },
       [=](Tick) {},
       [=](const Fetched& fetched) { host->fetched(fetched.ticket); },
       [=](const EngineEnded& end) {
-        const Packet gone = gone_packet(host->self(), end.crashed);
-        for (const Address service :
-             {host->place().leader(host->place().group(host->self())), host->place().global()})
-          if (const RoleActor& to = context->directory[service.index])
-            tell(self, to, to_wire(gone));
+        state(self).crashed = end.crashed;
+        const Place& place = context->place;
+        for (const Address service : {place.leader(place.group(host->self())), place.global()})
+          if (context->directory[service.index])
+            host->send(service, gone_packet(host->self(), end.crashed));
+        Mailbox left = host->close();
+        for (Packet packet; left.take(Wanted{}, packet);) send_back(packet);
         anonymously_tell(run, end);
-        self->quit();
       },
       [=](Drain) -> std::uint64_t { return 0; },
   };

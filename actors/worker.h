@@ -6,7 +6,8 @@
 //   it is destroying the
 //        parked frame.
 //   WK-3 The end of an engine, however it comes, is told to the group's leader, the global leader
-//   and the run.
+//   and
+//        the run; the front lives on until the run ends and answers what still comes with Gone.
 #pragma once
 
 #include <condition_variable>
@@ -36,7 +37,8 @@ class WorkerHost final : public ActorHost {
   void update(std::span<const Pull> pulls) override;
 
   // The front's side, from any thread.
-  void deliver(const Packet& packet);
+  /// @return false after the engine's end: the packet is the front's to send back
+  bool deliver(const Packet& packet);
   void begin();
   void wake();
   void fetched(std::uint64_t ticket);
@@ -45,6 +47,8 @@ class WorkerHost final : public ActorHost {
   /// role to its end.
   /// @return how it ended
   EngineEnded live(const caf::actor& run);
+  /// After live(): what nobody took.
+  Mailbox close();
 
   // After live() has returned.
   double coordination_seconds() const { return publish_pull_cpu_ + blocked_; }
@@ -68,7 +72,7 @@ class WorkerHost final : public ActorHost {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   Mailbox inbox_;
-  bool begun_ = false;
+  bool begun_ = false, closed_ = false;
   std::uint64_t fetched_ = 0;  // ticket of the courier's last answer
 };
 

@@ -90,8 +90,8 @@ struct Lsgd {
     if (role != Role::worker) return {};
     return {{math.bytes(dimension)}};
   }
-  /// A leader brings the global leader's parameters into its group's arena.
-  static bool whole_vectors(Role role) { return role != Role::global; }
+  /// Leaders name slots; what is brought from group to group the runtime moves.
+  static bool whole_vectors(Role role) { return role == Role::worker; }
 
   // ---- worker ----
 
