@@ -66,9 +66,9 @@ struct PinOp {
 struct RoleSetup {
   Address self;
   Place place;
-  const void* hyper = nullptr;  ///< the protocol's; outlives the host
-  const VectorMath* math = nullptr;
-  std::size_t dimension = 0;  ///< P, scalars
+  const void* hyper = nullptr;       ///< the protocol's; outlives the host
+  const VectorMath* math = nullptr;  ///< may be one that meters another
+  std::size_t dimension = 0;         ///< P, scalars
   Sgd sgd;
   std::uint64_t seed = 1;
 };

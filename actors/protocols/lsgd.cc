@@ -1,8 +1,7 @@
 // Asynchronous multi-leader LSGD: every worker steps at its own pace and is drawn towards the best.
-//   x^{j,i} <- x^{j,i} - eta g(x^{j,i})
-//   n l tau   | sum t:  z^j <- best worker of group j;  x^{j,i} <- x^{j,i} - lambda   (x^{j,i} -
-//   z^j) n l tau_G | sum t:  z   <- best worker of all;      x^{j,i} <- x^{j,i} - lambda_G (x^{j,i}
-//   - z)
+//   each step of worker i of group j:  x <- x - eta g(x)
+//   n l tau   divides the sum of steps:  z^j <- best of group j;  x <- x - lambda   (x - z^j)
+//   n l tau_G divides the sum of steps:  z   <- best of all;      x <- x - lambda_G (x - z)
 // Teng, Gao, Chalus, Choromanska, Goldfarb, Weller 2019, equation (2) and Algorithm 1.
 //
 // Rounds. Workers tell their steps to the leader of their group, leaders to the global leader,
@@ -22,8 +21,8 @@
 //   rounds, whatever the speeds; a crashed worker leaves W.
 //   LS-2 A worker never pulls to itself: one that leads, or rides alone, takes plain SGD's path.
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
-//   LS-4 The global leader's version lies in a group's arena before that group hears of it, and
-//   stays pinned there until the next.
+//   LS-4 The global leader, if of another group, lies in a group's arena before that group hears of
+//   it, and stays pinned there until the next.
 #include <set>
 
 #include "paceline/actors/election.h"
@@ -263,7 +262,7 @@ struct Lsgd {
     for (Rank r = 0; r < place.per_group; ++r)
       group.riding.insert(place.worker(port.group() * place.per_group + r));
     std::uint64_t round = 0;
-    Pin z;  // the global leader, as long as this group may pull to it (LS-4)
+    Pin z;  // another group's global leader, as long as this one may pull to it (LS-4)
 
     while (!group.riding.empty()) {
       auto e = co_await port.receive(h.patience);

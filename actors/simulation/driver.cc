@@ -6,7 +6,7 @@ namespace paceline {
 
 // ---- what roles ask for ----
 
-bool VirtualTime::Driver::start(RoleState& role, GradientOp& op) {
+bool VirtualTime::Driver::start(SimulatedRole& role, GradientOp& op) {
   role.computing = &op;
   ++started_;
   Time time = plan_.conditions.step.count();
@@ -16,7 +16,7 @@ bool VirtualTime::Driver::start(RoleState& role, GradientOp& op) {
   return false;
 }
 
-bool VirtualTime::Driver::start(RoleState& role, ReceiveOp& op) {
+bool VirtualTime::Driver::start(SimulatedRole& role, ReceiveOp& op) {
   op.ok = role.inbox.take(op.wanted, op.got);
   if (op.ok) return true;
   role.receiving = &op;
@@ -24,23 +24,22 @@ bool VirtualTime::Driver::start(RoleState& role, ReceiveOp& op) {
   return false;
 }
 
-bool VirtualTime::Driver::start(RoleState& role, PinOp& op) {
-  const auto get = [&op](const Slot& from) {
-    if (op.at_least == kNewest || from.version() >= op.at_least) op.got = from.pin();
-    return bool(op.got);
-  };
-  if (role.group == plan_.place.group(op.slot.owner)) return get(slot(op.slot)), true;
+bool VirtualTime::Driver::start(SimulatedRole& role, PinOp& op) {
+  const bool here = role.group == plan_.place.group(op.slot.owner);
+  const Slot held = here ? slot(op.slot) : mirror(role.group, op.slot).slot;
+  const bool fresh = here || op.at_least != kNewest || op.within.count() == 0;
+  if (fresh && (op.at_least == kNewest || held.version() >= op.at_least)) op.got = held.pin();
+  if (op.got || here || op.within.count() == 0) return true;
   Mirror& m = mirror(role.group, op.slot);
-  const bool fresh = op.at_least == kNewest && op.within.count() > 0;
-  if ((!fresh && get(m.slot)) || op.within.count() == 0) return true;
+  const bool missed = m.reading && op.at_least != kNewest;
+  (missed ? m.late : m.waiting).push_back(role.self().index);
   role.pinning = &op;
-  m.waiting.push_back(role.self().index);
   read(role, op.slot, op.at_least);
   park(role, op.within);
   return false;
 }
 
-void VirtualTime::Driver::send(RoleState& from, Address to, const Packet& packet) {
+void VirtualTime::Driver::send(SimulatedRole& from, Address to, const Packet& packet) {
   ++traffic_.messages;
   traffic_.message_bytes += packet.bytes;
   if (chance_.below(1'000'000) < plan_.conditions.lost_per_million) return;
@@ -49,7 +48,7 @@ void VirtualTime::Driver::send(RoleState& from, Address to, const Packet& packet
   post(from.last_arrival, to, packet);
 }
 
-std::uint64_t VirtualTime::Driver::newest(const RoleState& role, SlotRef ref) const {
+std::uint64_t VirtualTime::Driver::newest(const SimulatedRole& role, SlotRef ref) const {
   if (role.group == plan_.place.group(ref.owner)) return slot(ref).version();
   const auto it = mirrors_.find({role.group, ref});
   return it == mirrors_.end() ? 0 : std::max(it->second->known, it->second->slot.version());
@@ -61,13 +60,13 @@ VirtualTime::Driver::Mirror& VirtualTime::Driver::mirror(std::uint32_t group, Sl
     auto arena = Arena::local({.name = "mirror", .slots = {{slot(ref).bytes()}}});
     PACELINE_CHECK(arena, "{}", arena.error().message);
     const Slot copy = arena.value().slot(0);
-    m.reset(new Mirror{std::move(arena).value(), copy, 0, false, {}, {}});
+    m = std::make_unique<Mirror>(Mirror{std::move(arena).value(), copy});
   }
   return *m;
 }
 
 // One read for the whole group; who asks meanwhile waits for the same.
-void VirtualTime::Driver::read(RoleState& role, SlotRef ref, std::uint64_t at_least) {
+void VirtualTime::Driver::read(SimulatedRole& role, SlotRef ref, std::uint64_t at_least) {
   const std::uint32_t owner = plan_.place.group(ref.owner);
   if (role.group == owner) return;
   Mirror& m = mirror(role.group, ref);
@@ -87,7 +86,7 @@ void VirtualTime::Driver::schedule(Time at, std::uint32_t role, Kind kind, std::
   std::push_heap(heap_.begin(), heap_.end());
 }
 
-void VirtualTime::Driver::park(RoleState& role, nanoseconds within) {
+void VirtualTime::Driver::park(SimulatedRole& role, nanoseconds within) {
   ++role.wait;
   role.deadline = now_ + within.count();
   if (within.count() == 0) {
@@ -117,9 +116,8 @@ void VirtualTime::Driver::post(Time at, Address to, const Packet& packet) {
 // ---- what happens ----
 
 void VirtualTime::Driver::run() {
-  for (auto it = roles_.rbegin(); it != roles_.rend();
-       ++it) {  // leaders listen before workers talk
-    if ((*it)->dead) continue;
+  for (auto it = roles_.rbegin(); it != roles_.rend(); ++it) {
+    if ((*it)->dead) continue;  // leaders, who come last, listen before workers talk
     (*it)->task.resume();
     settle(**it);
   }
@@ -133,7 +131,7 @@ bool VirtualTime::Driver::turn() {
       (heap_.empty() || heap_.front().at > now_ || heap_.front().kind == Kind::timer)) {
     const auto [index, wait] = polls_.front();
     polls_.pop_front();
-    RoleState& role = *roles_[index];
+    SimulatedRole& role = *roles_[index];
     if (role.dead || role.wait != wait) return true;
     ++events_;
     wake(role);
@@ -151,7 +149,7 @@ bool VirtualTime::Driver::turn() {
 }
 
 void VirtualTime::Driver::handle(const Occurrence& o) {
-  RoleState& role = *roles_[o.role];
+  SimulatedRole& role = *roles_[o.role];
   switch (o.kind) {
     case Kind::ready:
       if (!role.computing) return;
@@ -177,7 +175,7 @@ void VirtualTime::Driver::handle(const Occurrence& o) {
   }
 }
 
-void VirtualTime::Driver::deliver(RoleState& role, const Packet& packet) {
+void VirtualTime::Driver::deliver(SimulatedRole& role, const Packet& packet) {
   if (role.dead) {
     if (packet.kind) post(std::max(now_, role.known_dead_at), {packet.from}, role.gone);
     return;
@@ -216,21 +214,29 @@ void VirtualTime::Driver::arrive(const Occurrence& o) {
       copy_block(loan->bytes(), source.bytes());
       std::move(*loan).publish_as(source.version());
     }
-  for (const std::uint32_t waiting : std::exchange(m.waiting, {})) {
-    RoleState& role = *roles_[waiting];
-    if (role.dead || !role.pinning || role.pinning->slot != r.slot) continue;
-    PinOp& op = *role.pinning;
-    if (source && op.at_least != kNewest && m.slot.version() < op.at_least) {
-      m.waiting.push_back(waiting);  // that read was under way before the version was there
-      read(role, r.slot, op.at_least);
-      continue;
+  // A role that is woken may ask again: the lists are taken first.
+  const auto waiting = std::exchange(m.waiting, {}), late = std::exchange(m.late, {});
+  for (const std::uint32_t role : waiting) serve(m, r.slot, role, true);
+  for (const std::uint32_t role : late)
+    if (!serve(m, r.slot, role, false)) {
+      m.waiting.push_back(role);
+      read(*roles_[role], r.slot, roles_[role]->pinning->at_least);
     }
-    op.got = m.slot.pin();
-    wake(role);
-  }
 }
 
-void VirtualTime::Driver::wake(RoleState& role) {
+// Ends a wait for a pin. False: what it wants is not there, and it may hope for the next read.
+bool VirtualTime::Driver::serve(const Mirror& m, SlotRef ref, std::uint32_t waiting,
+                                bool last_chance) {
+  SimulatedRole& role = *roles_[waiting];
+  if (role.dead || !role.pinning || role.pinning->slot != ref) return true;  // it gave up
+  PinOp& op = *role.pinning;
+  if (op.at_least == kNewest || m.slot.version() >= op.at_least) op.got = m.slot.pin();
+  if (!op.got && !last_chance) return false;
+  wake(role);
+  return true;
+}
+
+void VirtualTime::Driver::wake(SimulatedRole& role) {
   ++role.wait;
   role.deadline = kNever;
   std::coroutine_handle<> task;
@@ -244,13 +250,13 @@ void VirtualTime::Driver::wake(RoleState& role) {
   settle(role);
 }
 
-void VirtualTime::Driver::settle(RoleState& role) {
+void VirtualTime::Driver::settle(SimulatedRole& role) {
   if (!role.task.done()) return;
   PACELINE_CHECK(!role.task.error(), "an exception left {}", plan_.place.name(role.self()));
   bury(role, false);
 }
 
-void VirtualTime::Driver::bury(RoleState& role, bool crashed) {
+void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed) {
   role.task = {};
   role.dead = true;
   role.computing = nullptr;

@@ -17,7 +17,7 @@ class VirtualTime::Driver {
   using Time = std::int64_t;  // virtual nanoseconds
   static constexpr Time kNever = std::numeric_limits<Time>::max();
 
-  explicit Driver(VirtualRun plan, std::shared_ptr<const void> hyper)
+  Driver(VirtualRun plan, std::shared_ptr<const void> hyper)
       : plan_(std::move(plan)), hyper_(std::move(hyper)), chance_(plan_.seed, kChanceStream) {}
 
   Result<> furnish();
@@ -71,7 +71,6 @@ class VirtualTime::Driver {
     Time known_dead_at = 0;  // from then on
     Task<> task;             // last: what it holds goes first
   };
-  using RoleState = SimulatedRole;
 
   /// A group's copy of a slot of another group.
   struct Mirror {
@@ -79,44 +78,46 @@ class VirtualTime::Driver {
     Slot slot;
     std::uint64_t known = 0;  // the newest version that somebody here asked for
     bool reading = false;
-    Pin in_flight;
-    std::vector<std::uint32_t> waiting;
+    Pin in_flight{};
+    std::vector<std::uint32_t> waiting{};  // for the read under way,
+    std::vector<std::uint32_t> late{};     // and who asked for a version when it was under way
   };
   struct Read {
     std::uint32_t group;
     SlotRef slot;
   };
 
-  bool start(RoleState& role, GradientOp& op);
-  bool start(RoleState& role, ReceiveOp& op);
-  bool start(RoleState& role, PinOp& op);
-  void send(RoleState& from, Address to, const Packet& packet);
-  void read(RoleState& role, SlotRef ref, std::uint64_t at_least);
-  std::uint64_t newest(const RoleState& role, SlotRef ref) const;
+  bool start(SimulatedRole& role, GradientOp& op);
+  bool start(SimulatedRole& role, ReceiveOp& op);
+  bool start(SimulatedRole& role, PinOp& op);
+  void send(SimulatedRole& from, Address to, const Packet& packet);
+  void read(SimulatedRole& role, SlotRef ref, std::uint64_t at_least);
+  std::uint64_t newest(const SimulatedRole& role, SlotRef ref) const;
   Slot slot(SlotRef ref) const {
-    const RoleState& owner = *roles_[ref.owner.index];
+    const SimulatedRole& owner = *roles_[ref.owner.index];
     return arenas_[owner.group].slot(owner.first_slot + ref.index);
   }
-  bool running(const RoleState& role) const {
+  bool running(const SimulatedRole& role) const {
     return plan_.share_steps ? started_ < plan_.steps * plan_.place.workers()
                              : role.steps() < plan_.steps;
   }
   Mirror& mirror(std::uint32_t group, SlotRef ref);
 
   void schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item = 0);
-  void park(RoleState& role, nanoseconds within);
+  void park(SimulatedRole& role, nanoseconds within);
   Time delay(std::uint32_t from_group, std::uint32_t to_group);
   Time stretched(Time duration, std::uint32_t percent);
   void post(Time at, Address to, const Packet& packet);
 
   bool turn();
   void handle(const Occurrence& o);
-  void deliver(RoleState& role, const Packet& packet);
+  void deliver(SimulatedRole& role, const Packet& packet);
   void sample(const Occurrence& o);
   void arrive(const Occurrence& o);
-  void wake(RoleState& role);
-  void settle(RoleState& role);  // buries a role that has ended
-  void bury(RoleState& role, bool crashed);
+  bool serve(const Mirror& mirror, SlotRef ref, std::uint32_t waiting, bool last_chance);
+  void wake(SimulatedRole& role);
+  void settle(SimulatedRole& role);  // buries a role that has ended
+  void bury(SimulatedRole& role, bool crashed);
 
   template <class T>
   static std::uint32_t keep(std::vector<T>& items, std::vector<std::uint32_t>& free,
@@ -147,7 +148,7 @@ class VirtualTime::Driver {
   std::map<std::uint32_t, Time> link_busy_until_;              // by group
   std::vector<Arena> arenas_;                                  // by group; pins go before them
   std::map<std::pair<std::uint32_t, SlotRef>, std::unique_ptr<Mirror>> mirrors_;
-  std::vector<std::unique_ptr<RoleState>> roles_;
+  std::vector<std::unique_ptr<SimulatedRole>> roles_;
 };
 
 }  // namespace paceline

@@ -23,7 +23,7 @@ Result<> VirtualTime::Driver::furnish() {
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address self{i};
     RoleSetup setup{self, place, hyper_.get(), plan_.math, plan_.dimension, plan_.sgd, plan_.seed};
-    auto role = std::make_unique<RoleState>(*this, setup);
+    auto role = std::make_unique<SimulatedRole>(*this, setup);
     role->group = place.group(self);
     role->first_slot = options[role->group].slots.size();
     const Role kind = place.role(self);

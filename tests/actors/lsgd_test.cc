@@ -13,7 +13,6 @@ Settings with(Settings settings, const Settings& more) {
   return settings;
 }
 
-// f32 and f64 alike: bits are compared.
 TEST(Lsgd, WithoutPullsEveryWorkerIsPlainSgdBitForBit) {
   for (const char* mode : {"barrier", "nonblocking"})
     for (const Momentum form :

@@ -1,3 +1,5 @@
+#include <random>
+
 #include "simulated_run.h"
 
 namespace paceline {
@@ -16,6 +18,37 @@ TEST(VirtualTime, TheSameSeedIsTheSameRunBitForBit) {
     run.seed = 2;
     VirtualTime c = ride(run);
     EXPECT_NE(all_x(a, run), all_x(c, run)) << protocol->name;
+  }
+}
+
+TEST(VirtualTime, EveryProtocolEndsUnderRandomCrashesAndLosses) {
+  const std::uint64_t seed = std::random_device{}();
+  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
+  Rng rng(seed);
+  for (int trial = 0; trial < 60; ++trial) {
+    const Protocol* protocol = protocols()[trial % protocols().size()];
+    const Place place{1 + static_cast<std::uint32_t>(rng.below(3)),
+                      1 + static_cast<std::uint32_t>(rng.below(4))};
+    VirtualRun run = plan(protocol->name, place, {{"patience", "0.02"}}, kRough);
+    if (protocol->name == "lsgd" && rng.below(2)) {
+      run.settings.emplace("mode", "barrier");
+      run.settings.emplace("lockstep", rng.below(2) ? "true" : "false");
+    }
+    run.share_steps = rng.below(2);
+    run.seed = rng.next();
+    run.conditions.lost_per_million = static_cast<std::uint32_t>(rng.below(2) * 30'000);
+    for (std::uint64_t crashes = rng.below(4); crashes > 0; --crashes)
+      run.conditions.crashes.push_back({nanoseconds(rng.below(100'000'000)),
+                                        {static_cast<std::uint32_t>(rng.below(place.roles()))}});
+    SCOPED_TRACE(testing::Message() << protocol->name << ", trial " << trial);
+    VirtualTime time = ride(run);  // which expects every role to have ended
+    EXPECT_LT(time.now(), 1h);
+    if (protocol->name == "lsgd" && !run.share_steps)
+      for (Rank r = 0; r < place.workers(); ++r) {
+        const bool crashed = std::ranges::any_of(run.conditions.crashes,
+                                                 [r](const auto& c) { return c.who.index == r; });
+        EXPECT_TRUE(crashed || time.worker(r).steps() == run.steps) << "worker " << r;
+      }
   }
 }
 
