@@ -23,8 +23,10 @@ CourierActor::behavior_type courier(CourierActor::stateful_pointer<CourierState>
 
 }  // namespace
 
-CourierActor spawn_courier(caf::actor_system& system, RunContext* context, std::uint32_t group) {
-  return system.spawn<caf::detached>(courier, context, group);
+CourierActor spawn_courier(caf::actor_system& system, RunContext* context, std::uint32_t group,
+                           Placement placement) {
+  return placement == Placement::detached ? system.spawn<caf::detached>(courier, context, group)
+                                          : system.spawn(courier, context, group);
 }
 
 }  // namespace paceline

@@ -6,6 +6,7 @@
 
 namespace paceline {
 
-CourierActor spawn_courier(caf::actor_system& system, RunContext* context, std::uint32_t group);
+CourierActor spawn_courier(caf::actor_system& system, RunContext* context, std::uint32_t group,
+                           Placement placement);
 
 }  // namespace paceline

@@ -78,6 +78,10 @@ struct Progressed {  ///< worker -> recorder, about once a second
 };
 struct Flush {};  ///< run -> recorder: let the file catch up
 
+/// Where an actor runs: on the scheduler's threads, or on a thread of its own because it moves
+/// whole vectors or waits.
+enum class Placement : std::uint8_t { scheduled, detached };
+
 /// A worker's front, a local leader, a global leader or centre: all that protocols talk to.
 using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
                         caf::result<void>(Tick), caf::result<void>(Fetched),

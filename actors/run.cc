@@ -116,13 +116,14 @@ Result<> Ride::spawn() {
   const caf::actor me = caf::actor_cast<caf::actor>(self_);
   evaluator_ = spawn_evaluator(system_, &context_, me);
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
-    context_.couriers.push_back(spawn_courier(system_, &context_, group));
+    context_.couriers.push_back(spawn_courier(system_, &context_, group, Placement::detached));
   context_.directory.resize(context_.place.roles());
   for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i) {
     const RoleKind& kind = context_.protocol->kind(context_.place.role({i}));
     if (kind)
       context_.directory[i] =
-          spawn_service(system_, &services_.emplace_back(context_, Address{i}), kind.whole_vectors);
+          spawn_service(system_, &services_.emplace_back(context_, Address{i}),
+                        kind.whole_vectors ? Placement::detached : Placement::scheduled);
   }
   for (Rank r = 0; r < context_.place.workers(); ++r)
     context_.directory[r] =

@@ -106,8 +106,9 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
 
 }  // namespace
 
-RoleActor spawn_service(caf::actor_system& system, ServiceHost* host, bool detached) {
-  return detached ? system.spawn<caf::detached>(service, host) : system.spawn(service, host);
+RoleActor spawn_service(caf::actor_system& system, ServiceHost* host, Placement placement) {
+  return placement == Placement::detached ? system.spawn<caf::detached>(service, host)
+                                          : system.spawn(service, host);
 }
 
 }  // namespace paceline

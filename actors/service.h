@@ -52,6 +52,6 @@ class ServiceHost : public ActorHost {
 };
 
 /// @param host  outlives the actor
-RoleActor spawn_service(caf::actor_system& system, ServiceHost* host, bool detached);
+RoleActor spawn_service(caf::actor_system& system, ServiceHost* host, Placement placement);
 
 }  // namespace paceline

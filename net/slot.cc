@@ -1,14 +1,14 @@
 // Why a pinned buffer is never written. In the total order S of sequentially consistent operations:
 //
 //   reader                                  writer
-//   R1  word   := (buffer b, me)            W1  newest := (v', b'), b' != b
-//   R2  newest == (v, b)?  else again       W2  word names b?  then b is not free
+//   R1  word   := (buffer b, me)            W1  newest := (n', b'), b' != b
+//   R2  newest == (n, b)?  else again       W2  word names b?  then b is not free
 //
-// Assume the writer overwrites b while a pin of (v, b) holds. b was the newest once, and loan()
+// n counts publications. Assume the writer overwrites b while a pin taken at (n, b) holds. b was the newest once, and loan()
 // never takes the newest, so a publish W1 of another buffer came before the scan W2 that found the
 // word without b: W1 < W2. That W2 did not see R1 (a word stays as it is until its owner lets go)
-// means W2 < R1. With R1 < R2 this gives W1 < R2: R2 saw a newer version than v, and the reader
-// did not take the pin. (v, b) cannot come back, since versions only grow.
+// means W2 < R1. With R1 < R2 this gives W1 < R2: R2 saw a later publication than n, and the reader
+// did not take the pin. (n, b) cannot come back, since n only grows.
 //
 // Why what a reader sees is whole: publish writes `newest` after the payload, and the reader's load
 // of `newest` synchronises with it. Why a late reader is not overtaken: it lets go of its word by a
@@ -101,14 +101,13 @@ Loan::~Loan() {
 std::span<std::byte> Loan::bytes() const { return words_->buffer(buffer_); }
 
 std::uint64_t Loan::publish() && {
-  return std::move(*this).publish_as(version_of(words_->newest.load()) + 1);
+  return std::move(*this).publish_as(Slot(words_).version() + 1);
 }
 
 std::uint64_t Loan::publish_as(std::uint64_t version) && {
-  const std::uint64_t newest = version_of(words_->newest.load());
-  PACELINE_CHECK(version > newest && version >> 62 == 0, "version {} after {}", version, newest);
+  PACELINE_CHECK(version != 0, "version 0 means that nothing was published");
   words_->held[buffer_].store(version);
-  words_->newest.store(encode_newest(version, buffer_));
+  words_->newest.store(encode_newest(publication_of(words_->newest.load()) + 1, buffer_));
   words_->loaned.store(0);
   words_ = nullptr;
   return version;
@@ -117,7 +116,15 @@ std::uint64_t Loan::publish_as(std::uint64_t version) && {
 // ---- Slot ----
 
 std::size_t Slot::bytes() const { return words_->bytes; }
-std::uint64_t Slot::version() const { return version_of(words_->newest.load()); }
+std::uint64_t Slot::version() const {
+  // The newest buffer is never written, so its version holds as long as it is the newest.
+  for (std::uint64_t newest = words_->newest.load();;) {
+    if (publication_of(newest) == 0) return 0;
+    const std::uint64_t version = words_->held[buffer_of(newest)].load();
+    if (const std::uint64_t now = words_->newest.load(); now == newest) return version;
+    else newest = now;
+  }
+}
 std::uint64_t Slot::busy() const { return words_->busy.load(); }
 
 std::optional<Loan> Slot::loan() const {
@@ -126,7 +133,7 @@ std::optional<Loan> Slot::loan() const {
                  "a second loan while the first is out");
   bool taken[kBuffers + 1] = {};  // buffer_of() has two bits
   const std::uint64_t newest = words_->newest.load();
-  if (version_of(newest) != 0) taken[buffer_of(newest)] = true;
+  if (publication_of(newest) != 0) taken[buffer_of(newest)] = true;
   for (const Word& word : words_->pin_words())
     if (const std::uint64_t pin = word.load(); pin != 0) taken[buffer_of(pin)] = true;
   for (std::size_t buffer = 0; buffer < kBuffers; ++buffer) {
@@ -141,7 +148,7 @@ std::optional<Loan> Slot::loan() const {
 
 Pin Slot::pin() const {
   std::uint64_t newest = words_->newest.load();
-  if (version_of(newest) == 0) return {};
+  if (publication_of(newest) == 0) return {};
   Word* word = claim(words_->pin_words(), own_word() | buffer_of(newest));
   if (word == nullptr) return {};
   // Each further turn means that a version was published since the last: readers never wait for

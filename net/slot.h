@@ -58,9 +58,8 @@ class Loan {
   std::span<std::byte> bytes() const;
   /// Hands the buffer back as the newest version. @return that version
   std::uint64_t publish() &&;
-  /// The same under a version of the caller's, which must be larger than the newest: for copies of
-  /// another slot.
-  /// @pre version < 2^62
+  /// The same under a version of the caller's, which may be any but 0: for copies of other slots,
+  /// which carry the versions of what they copy.
   std::uint64_t publish_as(std::uint64_t version) &&;
 
  private:

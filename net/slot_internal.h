@@ -1,6 +1,6 @@
 // The words of a slot as they lie in an arena, and their bits. Private to net/.
 //
-//   newest    version (62) | buffer (2)                      0: nothing published yet
+//   newest    publication (62) | buffer (2)                  0: nothing published yet
 //   pin       start time (40) | pid (22) | buffer (2)        0: free
 //   loaned    as a pin                                       0: no loan is out
 //
@@ -44,10 +44,11 @@ struct alignas(kCacheLine) SlotWords {
   }
 };
 
-inline std::uint64_t encode_newest(std::uint64_t version, std::size_t buffer) {
-  return version << 2 | buffer;
+/// @param publication  counts the slot's publishes from 1: it grows even where versions do not
+inline std::uint64_t encode_newest(std::uint64_t publication, std::size_t buffer) {
+  return publication << 2 | buffer;
 }
-inline std::uint64_t version_of(std::uint64_t newest) { return newest >> 2; }
+inline std::uint64_t publication_of(std::uint64_t newest) { return newest >> 2; }
 
 inline std::uint64_t encode_owner(const ProcessIdentity& owner) {
   return owner.start_time << 24 | static_cast<std::uint64_t>(owner.pid) << 2;

@@ -1,0 +1,84 @@
+#include "paceline/actors/group_arenas.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace paceline {
+namespace {
+
+constexpr std::size_t kCount = 1000;
+
+class GroupArenasTest : public testing::Test {
+ protected:
+  void publish(Rank worker, float value) {
+    auto loan = arenas.slot({{worker}, kParameters}).loan();
+    ASSERT_TRUE(loan);
+    vector_math_f32().fill({loan->bytes().data(), kCount}, value);
+    std::move(*loan).publish();
+  }
+  static float first(const Pin& pin) {
+    float value = 0;
+    std::memcpy(&value, pin.bytes().data(), sizeof value);
+    return value;
+  }
+  const Place place{2, 3};  // workers 0 to 2 in group 0, 3 to 5 in group 1
+  GroupArenas arenas =
+      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), kCount, place, 42).value();
+};
+
+TEST_F(GroupArenasTest, AnOwnSlotIsPinnedInPlace) {
+  publish(1, 5);
+  const Pin a = arenas.pin(0, {{1}, kParameters}, 0), b = arenas.pin(0, {{1}, kParameters}, 0);
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(a.bytes().data(), b.bytes().data());
+  EXPECT_EQ(first(a), 5);
+}
+
+TEST_F(GroupArenasTest, AnotherGroupsSlotIsThereOnceItWasFetchedAndThenForAll) {
+  publish(1, 5);
+  publish(1, 6);
+  EXPECT_FALSE(arenas.pin(1, {{1}, kParameters}, 0));
+  ASSERT_TRUE(arenas.fetch(1, {{1}, kParameters}));
+  const Pin a = arenas.pin(1, {{1}, kParameters}, 2), b = arenas.pin(1, {{1}, kParameters}, 2);
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(a.bytes().data(), b.bytes().data());
+  EXPECT_NE(a.bytes().data(), arenas.slot({{1}, kParameters}).pin().bytes().data());
+  EXPECT_EQ(a.version(), 2u) << "a copy carries the version of what it copies";
+  EXPECT_EQ(first(a), 6);
+  EXPECT_FALSE(arenas.pin(1, {{1}, kParameters}, 3)) << "nothing that new is there";
+}
+
+TEST_F(GroupArenasTest, NothingIsFetchedOfASlotThatWasNeverPublished) {
+  EXPECT_FALSE(arenas.fetch(1, {{0}, kParameters}));
+}
+
+TEST_F(GroupArenasTest, ALeaderWithAnOlderVersionThanTheLastOneIsCopiedToo) {
+  for (int i = 0; i < 9; ++i) publish(0, 1);
+  publish(1, 2);
+  publish(2, 3);
+  for (int round = 0; round < 3; ++round)
+    for (const Rank leader : {0u, 1u, 2u}) {  // more leaders than copies
+      ASSERT_TRUE(arenas.fetch(1, {{leader}, kParameters}));
+      const Pin pin = arenas.pin(1, {{leader}, kParameters}, 1);
+      ASSERT_TRUE(pin) << "leader " << leader;
+      EXPECT_EQ(first(pin), static_cast<float>(leader + 1));
+      EXPECT_EQ(pin.version(), leader == 0 ? 9u : 1u);
+    }
+}
+
+TEST_F(GroupArenasTest, APinnedCopyIsNeverWrittenOver) {
+  publish(0, 1);
+  ASSERT_TRUE(arenas.fetch(1, {{0}, kParameters}));
+  const Pin pin = arenas.pin(1, {{0}, kParameters}, 0);
+  for (int i = 0; i < 20; ++i) {
+    publish(0, 2);
+    publish(1, 3);
+    publish(2, 4);
+    for (const Rank leader : {0u, 1u, 2u}) arenas.fetch(1, {{leader}, kParameters});
+  }
+  EXPECT_EQ(first(pin), 1);
+}
+
+}  // namespace
+}  // namespace paceline

@@ -1,0 +1,64 @@
+#include "paceline/actors/metrics_file.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+namespace paceline {
+namespace {
+
+class MetricsFileTest : public testing::Test {
+ protected:
+  MetricsFileTest()
+      : path(std::filesystem::temp_directory_path() /
+             fmt::format("paceline-metrics-{}", ::getpid())) {
+    std::filesystem::remove(path);
+  }
+  ~MetricsFileTest() override { std::filesystem::remove(path); }
+  std::string content() const {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  const std::filesystem::path path;
+};
+
+TEST_F(MetricsFileTest, HasEveryLineOnceItIsFlushed) {
+  auto file = MetricsFile::create(path).value();
+  ASSERT_TRUE(file.append("{\"a\":1}"));
+  ASSERT_TRUE(file.append("{\"a\":2}"));
+  ASSERT_TRUE(file.flush());
+  EXPECT_EQ(content(), "{\"a\":1}\n{\"a\":2}\n");
+}
+
+TEST_F(MetricsFileTest, IsNeverWrittenOver) {
+  { auto file = MetricsFile::create(path).value(); }
+  EXPECT_FALSE(MetricsFile::create(path));
+}
+
+TEST_F(MetricsFileTest, KeepsWholeLinesOnlyWhenThereIsNoRoomForMore) {
+  auto file = MetricsFile::create(path).value();
+  const auto before = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  ::getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{1000, old.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const std::string line(99, 'x');
+  Result<> written = success();
+  for (int i = 0; i < 11 && written; ++i) written = file.append(line);
+  if (written) written = file.flush();
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  ::signal(SIGXFSZ, before);
+  ASSERT_FALSE(written) << "1100 bytes do not fit into 1000";
+  EXPECT_NE(written.error().message.find(path.string()), std::string::npos);
+  const std::string text = content();
+  EXPECT_EQ(text.size() % 100, 0u);
+  EXPECT_TRUE(text.empty() || text.back() == '\n');
+  EXPECT_FALSE(file.append("more")) << "the error stays";
+}
+
+}  // namespace
+}  // namespace paceline

@@ -1,0 +1,198 @@
+// Whole runs on real actors, arenas and engines, in this process.
+#include "paceline/actors/run.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "paceline/actors/caf_compat.h"
+#include "paceline/layers/safetensors.h"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Run : public testing::Test {
+ protected:
+  Run() : directory(fs::temp_directory_path() / fmt::format("paceline-run-{}", ::getpid())) {
+    use_sharing_scheduler(config, 2);
+    options.groups = 2;
+    options.workers = 4;
+    options.batch = 16;
+    options.tau = 2;
+    options.tau_global = 4;
+    options.score_window = 2;
+    options.steps = 10;
+    options.sgd.learning_rate = 0.01;
+    options.directory = directory;
+  }
+  ~Run() override { fs::remove_all(directory); }
+
+  Result<RunSummary> go() {
+    fs::remove_all(directory);
+    fs::create_directories(directory);
+    caf::actor_system system{config};
+    return run(system, options, network, data, control, [this](const Progress& p) {
+      if (on_progress) on_progress(p);
+    });
+  }
+  std::vector<nlohmann::json> metrics() const {
+    std::vector<nlohmann::json> lines;
+    std::ifstream file(directory / "metrics.jsonl");
+    for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+  std::size_t segments() const {
+    std::size_t n = 0;
+    const std::string mine = fmt::format("paceline.{}.{}.", ::getuid(), ::getpid());
+    for (const auto& entry : fs::directory_iterator("/dev/shm"))
+      n += entry.path().filename().string().starts_with(mine);
+    return n;
+  }
+
+  const fs::path directory;
+  caf::actor_system_config config;
+  const Data data = open_data("synthetic:train=256,test=64").value();
+  const Network network = Network::named("lenet", data.train->image, data.train->classes).value();
+  RunOptions options;
+  RunControl control;
+  std::function<void(const Progress&)> on_progress;
+};
+
+TEST_F(Run, TakesExactlyTheStepsThatWerePlannedAndAsManyRounds) {
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().steps, 40u);
+  EXPECT_EQ(summary.value().events.at("local_sync"), 5u) << "floor(40 / (4 tau))";
+  EXPECT_EQ(summary.value().events.at("global_sync"), 2u) << "floor(40 / (4 tau_G))";
+  EXPECT_EQ(summary.value().ended_by, "steps");
+  EXPECT_GT(summary.value().events.at("pull"), 0u);
+  EXPECT_TRUE(std::isfinite(summary.value().test_error_leader));
+  EXPECT_TRUE(std::isfinite(summary.value().test_error_mean));
+  EXPECT_EQ(segments(), 0u) << "no shared memory is left behind";
+}
+
+TEST_F(Run, LeavesEveryFileAndTellsEveryEvent) {
+  ASSERT_TRUE(go());
+  std::map<std::string, int> events;
+  for (const auto& line : metrics()) {
+    EXPECT_EQ(line.at("v"), 1);
+    EXPECT_TRUE(line.at("t").is_number());
+    for (const char* key : {"node", "group", "worker", "round"})
+      EXPECT_TRUE(line.contains(key)) << line;
+    ++events[line.at("event")];
+  }
+  for (const char* event : {"score", "leader", "pull", "evaluate"})
+    EXPECT_GT(events[event], 0) << event;
+  EXPECT_EQ(events["fault"], 0);
+  EXPECT_TRUE(fs::exists(directory / "summary.json"));
+  const auto leader = read_safetensors(directory / "leader.safetensors", network.layout());
+  ASSERT_TRUE(leader) << leader.error().message;
+}
+
+TEST_F(Run, DeterministicGivesTheSameBitsAgain) {
+  options.mode = Mode::barrier;
+  options.deterministic = true;
+  std::vector<float> results[2];
+  for (auto& result : results) {
+    const auto summary = go();
+    ASSERT_TRUE(summary) << summary.error().message;
+    EXPECT_EQ(summary.value().steps, 40u);
+    result = read_safetensors(directory / "leader.safetensors", network.layout()).value();
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+TEST_F(Run, AStopEndsItWithWholeFiles) {
+  options.steps = 1'000'000;
+  on_progress = [this](const Progress& p) {
+    if (p.steps > 8) control.stop();
+  };
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().ended_by, "interrupt");
+  EXPECT_TRUE(fs::exists(directory / "leader.safetensors"));
+  EXPECT_TRUE(fs::exists(directory / "summary.json"));
+}
+
+TEST_F(Run, BarrierEndsAtAStopThoughSomeWaitForARound) {
+  options.mode = Mode::barrier;
+  options.deterministic = true;
+  options.steps = 1'000'000;
+  on_progress = [this](const Progress& p) {
+    if (p.steps > 8) control.stop();
+  };
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().ended_by, "interrupt");
+}
+
+TEST_F(Run, WorkersWhoseLossIsNotFiniteNeverLeadAndTheRunStillEnds) {
+  options.sgd.learning_rate = 1e30;
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().steps, 40u);
+  bool diverged = false;
+  for (const auto& line : metrics()) {
+    diverged = diverged || (line.at("event") == "score" && line.at("score").is_null());
+    if (line.at("event") == "leader" && !line.at("worker").is_null()) {
+      EXPECT_TRUE(line.at("score").is_number()) << line;
+    }
+  }
+  EXPECT_TRUE(diverged) << "a learning rate of 1e30 should have made losses infinite";
+}
+
+TEST_F(Run, SnapshotsAreEvaluatedAfterTheTrainingClockHasStopped) {
+  options.evaluate = Evaluate::after;
+  options.evaluate_every = 0.01;
+  options.steps = 60;
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  int snapshots = 0;
+  for (const auto& line : metrics())
+    snapshots +=
+        line.at("event") == "evaluate" && line.at("t") < summary.value().train_seconds - 1e-9;
+  EXPECT_GE(snapshots, 2) << "leader and mean of one snapshot at least";
+  EXPECT_FALSE(fs::exists(directory / "snapshots")) << "evaluated snapshots are removed";
+}
+
+TEST_F(Run, EasgdTrainsOnTheSameActors) {
+  options.protocol = "easgd";
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().steps, 40u);
+  EXPECT_GT(summary.value().events.at("elastic"), 4u);
+}
+
+TEST_F(Run, MoreWorkersThanCoresWork) {
+  options.workers = 2 * 4 * std::max(1u, std::thread::hardware_concurrency());
+  options.steps = 4;
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().steps, 4u * options.workers);
+}
+
+TEST_F(Run, OneWorkerWorks) {
+  options.groups = options.workers = 1;
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().steps, 10u);
+  EXPECT_TRUE(fs::exists(directory / "leader.safetensors"));
+}
+
+TEST_F(Run, AFolderThatCannotBeWrittenIsOneClearError) {
+  options.directory = "/proc/self";
+  caf::actor_system system{config};
+  const auto summary = run(system, options, network, data, control, nullptr);
+  ASSERT_FALSE(summary);
+  EXPECT_NE(summary.error().message.find("/proc/self/metrics.jsonl"), std::string::npos)
+      << summary.error().message;
+}
+
+}  // namespace
+}  // namespace paceline
