@@ -1,5 +1,5 @@
-// What every device checks of a batch before it computes; what fails here is a bug of the caller,
-// since loading has validated the data.
+// What every device checks before it compiles (the caller's mistake: an error) and before it
+// computes a batch (a bug, since loading has validated the data: the end of the program).
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,13 @@
 #include "paceline/compute/device.h"
 
 namespace paceline {
+
+/// A valid program and a batch of at least one image.
+inline Result<> check_compilable(const Program& program, const CompileOptions& options) {
+  if (options.batch == 0)
+    return fail(std::errc::invalid_argument, "a batch needs at least one image");
+  return validate(program);
+}
 
 /// The vectors' lengths, the number of images and every label.
 inline void check_batch(const Program& program, ConstVector x, const Batch& batch) {

@@ -42,14 +42,15 @@ Result<> check_room(int segment, const std::string& name, std::size_t bytes) {
   struct statvfs room {};
   if (fstatvfs(segment, &room) != 0)
     return fail_errno(errno, "arena {}: cannot tell how much {} can hold", name, kFolder);
-  const std::size_t all = room.f_blocks * room.f_frsize;
+  const std::size_t all = room.f_blocks * room.f_frsize;  // 0: mounted without a limit
   const std::size_t available = room.f_bavail * room.f_frsize;
-  const std::size_t enough = ((all - available + bytes) >> 20) + 64;  // MiB, with what others hold
-  if (all != 0 && bytes > available)                                  // 0: mounted without a limit
+  if (all != 0 && bytes > available) {
+    const std::size_t enough = ((all - available + bytes) >> 20) + 64;  // MiB, with others' share
     return fail(std::errc::no_space_on_device,
                 "arena {} needs {}, {} has {} left: mount -o remount,size={}M {}, docker run "
                 "--shm-size={}m, or run fewer workers",
                 name, in_words(bytes), kFolder, in_words(available), enough, kFolder, enough);
+  }
   if (const std::size_t memory = available_memory(); bytes > memory)
     return fail(std::errc::no_space_on_device,
                 "arena {} needs {}, the machine has {} of memory left: run fewer workers", name,

@@ -128,9 +128,7 @@ class CpuDevice final : public Device {
   }
   Result<std::unique_ptr<Executable>> compile(const Program& program,
                                               const CompileOptions& options) override {
-    PACELINE_TRYV(validate(program));
-    if (options.batch == 0)
-      return fail(std::errc::invalid_argument, "a batch needs at least one image");
+    PACELINE_TRYV(check_compilable(program, options));
     use_threads(options_.threads);
     PACELINE_TRY(std::unique_ptr<Plan> plan, make_plan(program, options, engine_));
     return std::make_unique<CpuExecutable>(program, options, options_.threads, engine_,

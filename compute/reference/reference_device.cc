@@ -109,7 +109,7 @@ class ReferenceDevice final : public Device {
   }
   Result<std::unique_ptr<Executable>> compile(const Program& program,
                                               const CompileOptions& options) override {
-    PACELINE_TRYV(validate(program));
+    PACELINE_TRYV(check_compilable(program, options));
     return std::make_unique<ReferenceExecutable>(program, options);
   }
 };

@@ -73,8 +73,9 @@ Result<> ByteReader::finish() {
   int code = Z_OK;
   gzerror(file_.get(), &code);
   if (code == Z_BUF_ERROR) return wrong("truncated, its end is missing");
-  if (have != 0)
+  if (have != 0) {
     return wrong(fmt::format("trailing bytes after the {} that belong", position_ - 1));
+  }
   return success();
 }
 

@@ -9,16 +9,20 @@
 namespace paceline {
 namespace {
 
-// --- How hard it is
-constexpr float kLeastRadius = 6.5F, kMostRadius = 12.0F;  // of a figure, pixels
+// --- How hard it is. Measured with cnn7, batch 128, Nesterov momentum 0.9, learning rate 0.02 to
+// 0.04: a test error of 0.10 to 0.17 after 300 steps, 0.09 to 0.10 after 400, still falling.
+// Lengths are pixels, colours 0 to 255.
+constexpr float kLeastRadius = 6.5F, kMostRadius = 12;  // of a figure
+constexpr float kMostShift = 5;                         // of a figure from the middle, each way
+constexpr float kMostTilt = 0.35F;    // the tangent of half the largest angle: 0.35 is 39 degrees
 constexpr float kMostSquash = 0.25F;  // a figure's width may shrink by this fraction
-constexpr float kMostTilt = 0.45F;    // tan of half the largest angle: 0.45 is 48 degrees
-constexpr int kLeastContrast = 40;    // between figure and ground, of 255, in one channel or more
-constexpr int kLeastScraps = 2, kMostScraps = 5;                    // bars and discs strewn about
-constexpr float kLeastScrapRadius = 1.5F, kMostScrapRadius = 4.5F;  // pixels
-constexpr int kSlope = 50;       // a colour's change across the image, of 255
-constexpr int kStripes = 40;     // of a texture, of 255
-constexpr float kNoise = 0.16F;  // of a sum of four bytes: 0.16 is a deviation of 24
+constexpr float kLightestGround = 160;
+constexpr float kLeastContrast = 40, kMostContrast = 110;  // a figure is lighter than its ground
+constexpr int kLeastScraps = 1, kMostScraps = 4;           // bars and discs strewn about
+constexpr float kLeastScrapRadius = 1.5F, kMostScrapRadius = 4.5F;
+constexpr float kSlope = 30;    // a colour's change across the image
+constexpr float kStripes = 25;  // the height of a texture's waves
+constexpr float kNoise = 0.1F;  // of a sum of four bytes: 0.1 is a deviation of 15
 
 constexpr std::size_t kSide = 32, kChannels = 3, kClasses = 10;
 
@@ -64,27 +68,21 @@ float between(Rng& rng, float low, float high) {
   return low + (high - low) * static_cast<float>(rng.uniform());
 }
 
-Colour random_colour(Rng& rng) {
+/// Each channel on its own.
+Colour random_colour(Rng& rng, float darkest, float lightest) {
   Colour colour;
-  for (float& c : colour) c = static_cast<float>(rng.below(256));
+  for (float& channel : colour) channel = between(rng, darkest, lightest);
   return colour;
-}
-
-bool differs(const Colour& a, const Colour& b) {
-  for (std::size_t c = 0; c < kChannels; ++c) {
-    if (std::abs(a[c] - b[c]) >= kLeastContrast) return true;
-  }
-  return false;
 }
 
 /// A figure's place: pixel coordinates to its own.
 struct Pose {
   float x, y, uu, uv, vu, vv, pixels;  // `pixels`: a unit's length
 
-  /// Turned by an angle whose half's tangent lies within +-tilt: a rational turn needs no sine.
-  Pose(Rng& rng, float radius, float margin, float squash, float tilt) {
-    x = between(rng, margin, kSide - margin);
-    y = between(rng, margin, kSide - margin);
+  /// Turned by an angle whose half's tangent lies within +-tilt: that turn needs no sine (SY-2).
+  Pose(Rng& rng, float radius, float shift, float squash, float tilt) {
+    x = kSide / 2.0F + between(rng, -shift, shift);
+    y = kSide / 2.0F + between(rng, -shift, shift);
     const float t = between(rng, -tilt, tilt);
     const float cosine = (1 - t * t) / (1 + t * t), sine = 2 * t / (1 + t * t);
     const float width = radius * (1 - between(rng, 0, squash));
@@ -147,9 +145,9 @@ void scraps(Canvas& canvas, Rng& rng) {
   const std::uint64_t count = kLeastScraps + rng.below(kMostScraps - kLeastScraps + 1);
   for (std::uint64_t i = 0; i < count; ++i) {
     const float radius = between(rng, kLeastScrapRadius, kMostScrapRadius);
-    const Pose pose(rng, radius, 0, 0.8F, 1);
+    const Pose pose(rng, radius, kSide / 2.0F, 0.8F, 1);
     const bool round = rng.below(2) == 0;
-    paint(canvas, Paint(rng, random_colour(rng)), [&](float px, float py) {
+    paint(canvas, Paint(rng, random_colour(rng, 0, 255)), [&](float px, float py) {
       const float u = pose.u(px, py), v = pose.v(px, py);
       return (round ? length(u, v) - 0.9F : box(u, v, 0, 0, 0.9F, 0.9F)) * pose.pixels;
     });
@@ -158,13 +156,14 @@ void scraps(Canvas& canvas, Rng& rng) {
 
 void draw(std::uint8_t* pixels, std::size_t figure, Rng& rng) {
   Canvas canvas;
-  const Colour ground = random_colour(rng);
-  Colour ink = random_colour(rng);
-  while (!differs(ink, ground)) ink = random_colour(rng);
-  paint(canvas = {}, Paint(rng, ground), [](float, float) { return -1.0F; });
+  const Colour ground = random_colour(rng, 0, kLightestGround);
+  Colour ink = random_colour(rng, kLeastContrast, kMostContrast);
+  for (std::size_t c = 0; c < kChannels; ++c) ink[c] += ground[c];
+  canvas.fill(0);
+  paint(canvas, Paint(rng, ground), [](float, float) { return -1.0F; });
   scraps(canvas, rng);
   const float radius = between(rng, kLeastRadius, kMostRadius);
-  const Pose pose(rng, radius, radius * 0.8F, kMostSquash, kMostTilt);
+  const Pose pose(rng, radius, kMostShift, kMostSquash, kMostTilt);
   paint(canvas, Paint(rng, ink), [&](float px, float py) {
     return outline(figure, pose.u(px, py), pose.v(px, py)) * pose.pixels;
   });

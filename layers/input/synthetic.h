@@ -1,6 +1,6 @@
 // The built-in data set: drawn, not downloaded. Ten kinds of figure at random places, sizes, angles
-// and colours, on restless backgrounds, among scraps of other figures: only the outline tells the
-// class. How hard it is stands at the head of synthetic.cc.
+// and colours, on restless ground, among scraps: only the outline tells the class. How hard it is
+// stands at the head of synthetic.cc.
 //   SY-1 Image i of a set depends on (seed, training or test, i) alone: a larger set begins with
 //   the smaller one's images; training and test images come from different streams.
 //   SY-2 The same bits on every machine: additions, multiplications, divisions and roots as IEEE

@@ -13,8 +13,7 @@
 
 namespace paceline {
 
-/// The word that a version's payload consists of: no two versions share any of its bytes' places
-/// for long, and no version looks like fresh memory.
+/// The word that a version's payload consists of: another one for each version, and never zero.
 inline std::uint64_t word_of_version(std::uint64_t version) {
   return version * 0x9e3779b97f4a7c15u | 1;
 }

@@ -55,19 +55,22 @@ TEST(SlotProcess, WriterKilledBetweenLoanAndPublishLeavesTheNewestVersion) {
 
 TEST(SlotProcess, WriterKilledAtAnyMomentLeavesAWholeVersion) {
   std::mt19937_64 random(test_seed());
-  const Arena arena = arena_of(256 << 10);
-  Slot slot = arena.slot(0);
-  std::uint64_t newest = 0;
-  for (int round = 0; round < 60; ++round) {
-    SlotPeer writer("write", arena.segment());
-    ASSERT_EQ(writer.line(), "writing");
-    sleep_up_to(std::chrono::milliseconds(2), random);
-    ASSERT_EQ(writer.kill(), -SIGKILL);
-    const Pin pin = slot.pin();
-    ASSERT_GT(pin.version(), newest);
-    ASSERT_TRUE(holds_version(pin.bytes(), pin.version()));
-    newest = publish(slot);
-    ASSERT_EQ(newest, pin.version() + 1);
+  // Large blocks are killed while being written, small ones also between the words of a publish.
+  for (const std::size_t bytes : {64, 256 << 10}) {
+    const Arena arena = arena_of(bytes);
+    Slot slot = arena.slot(0);
+    std::uint64_t newest = 0;
+    for (int round = 0; round < 40; ++round) {
+      SlotPeer writer("write", arena.segment());
+      ASSERT_EQ(writer.line(), "writing");
+      sleep_up_to(std::chrono::milliseconds(2), random);
+      ASSERT_EQ(writer.kill(), -SIGKILL);
+      const Pin pin = slot.pin();
+      ASSERT_GT(pin.version(), newest);
+      ASSERT_TRUE(holds_version(pin.bytes(), pin.version()));
+      newest = publish(slot);
+      ASSERT_EQ(newest, pin.version() + 1);
+    }
   }
 }
 

@@ -1,0 +1,1 @@
+// A shared object that is named like a backend and is none.

@@ -1,0 +1,205 @@
+// Every operation of the table: the CPU against the reference, the reference against central finite
+// differences. Tolerances are relative to the largest element of what is compared.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "compute/chain.h"
+#include "compute/operation_table.h"
+#include "paceline/compute/random.h"
+
+namespace paceline::test {
+namespace {
+
+constexpr std::uint64_t kStep = 7;  // the seed of the dropout masks
+
+/// 0, or what --gtest_random_seed says: any other gives other shapes.
+std::uint64_t table_seed() {
+  return static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed());
+}
+
+float largest(std::span<const float> values) {
+  float most = 0;
+  for (const float v : values) most = std::max(most, std::abs(v));
+  return most;
+}
+void expect_close(std::span<const float> got, std::span<const float> wanted, float relative,
+                  const std::string& what) {
+  ASSERT_EQ(got.size(), wanted.size());
+  const float tolerance = relative * largest(wanted) + 1e-7f;
+  for (std::size_t e = 0; e < got.size(); ++e)
+    ASSERT_NEAR(got[e], wanted[e], tolerance) << what << ", element " << e;
+}
+
+/// A program on a device, with what one training step left.
+struct Trained {
+  Trained(const char* device_name, const Program& program, const std::vector<float>& x,
+          const OwnedBatch& batch)
+      : device(open_device(device_name, {}).value()),
+        executable(device->compile(program, {.batch = batch.labels.size()}).value()),
+        gradient(x.size(), std::nanf("")) {
+    loss = executable->train_step({x.data(), x.size()}, {gradient.data(), gradient.size()},
+                                  batch.view(), kStep);
+    logits.assign(executable->logits().begin(), executable->logits().end());
+  }
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Executable> executable;
+  std::vector<float> gradient, logits;
+  double loss = 0;
+};
+
+class OperationTable : public testing::TestWithParam<Row> {
+ protected:
+  void SetUp() override {
+    std::printf("%s, batch %zu, seed %llu\n", describe(GetParam().program).c_str(),
+                GetParam().batch, static_cast<unsigned long long>(table_seed()));
+  }
+  const Program& program = GetParam().program;
+  const std::vector<float> x = random_parameters(program, 11);
+  const OwnedBatch batch = random_batch(program, GetParam().batch, 5);
+};
+
+TEST_P(OperationTable, IsAProgram) {
+  const auto valid = validate(program);
+  EXPECT_TRUE(valid.has_value()) << valid.error().message;
+}
+
+TEST_P(OperationTable, CpuTrainsLikeTheReference) {
+  const Trained cpu("cpu", program, x, batch), reference("reference", program, x, batch);
+  EXPECT_NEAR(cpu.loss, reference.loss, 1e-5 * std::max(1.0, reference.loss));
+  expect_close(cpu.logits, reference.logits, 1e-5f, "logits");
+  expect_close(cpu.gradient, reference.gradient, 3e-5f, "gradient");
+}
+
+TEST_P(OperationTable, CpuEvaluatesLikeTheReference) {
+  for (const bool training : {true, false}) {
+    std::vector<std::vector<float>> logits;
+    std::vector<Evaluation> counts;
+    for (const char* name : {"cpu", "reference"}) {
+      const auto device = open_device(name, {}).value();
+      const auto executable =
+          device->compile(program, {.batch = GetParam().batch, .training = training}).value();
+      counts.push_back(executable->evaluate({x.data(), x.size()}, batch.view()));
+      logits.emplace_back(executable->logits().begin(), executable->logits().end());
+    }
+    expect_close(logits[0], logits[1], 1e-5f, "logits");
+    EXPECT_NEAR(counts[0].loss_sum, counts[1].loss_sum, 1e-5 * std::max(1.0, counts[1].loss_sum));
+    EXPECT_EQ(counts[0].errors, counts[1].errors);
+    EXPECT_EQ(counts[0].images, batch.labels.size());
+  }
+}
+
+TEST_P(OperationTable, ReferenceGradientIsTheLossesSlope) {
+  const Trained trained("reference", program, x, batch);
+  std::vector<float> unused(x.size());
+  const auto loss_at = [&](std::size_t e, float value) {
+    std::vector<float> moved = x;
+    moved[e] = value;
+    return trained.executable->train_step({moved.data(), moved.size()},
+                                          {unused.data(), unused.size()}, batch.view(), kStep);
+  };
+  const auto slope = [&](std::size_t e, float h) {
+    const float high = x[e] + h, low = x[e] - h;
+    return (loss_at(e, high) - loss_at(e, low)) /
+           (static_cast<double>(high) - static_cast<double>(low));
+  };
+  Rng rng(3);
+  int checked = 0, kinks = 0;
+  const float most = largest(trained.gradient);
+  for (int draw = 0; draw < 16; ++draw) {
+    const std::size_t e = rng.below(x.size());
+    if (x[e] == 0) continue;  // padding
+    // A ReLU or a maximum that changes sides within h is no place to measure a slope.
+    const double wide = slope(e, 2e-4f), narrow = slope(e, 1e-4f);
+    if (std::abs(wide - narrow) > 1e-4 * most) {
+      ++kinks;
+      continue;
+    }
+    ++checked;
+    ASSERT_NEAR(trained.gradient[e], narrow, 2e-4 * most + 1e-9) << "parameter " << e;
+  }
+  EXPECT_GT(checked, kinks);
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, OperationTable, testing::ValuesIn(operation_table(table_seed())),
+                         [](const auto& row) { return row.param.name; });
+
+// What continuous random data does not reach: ties and exact zeros, on both devices.
+
+class EachDevice : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Devices, EachDevice, testing::Values("cpu", "reference"),
+                         [](const auto& name) { return std::string(name.param); });
+
+TEST_P(EachDevice, MaxPoolGivesTheGradientToTheFirstOfEquals) {
+  // Two input channels: the first makes the pooled values (all equal), the second has no weight but
+  // marks the position, so its weight's gradient tells who took the gradient.
+  const Program program =
+      chain({2, 2, 2}, {{Convolution{1, 1, 0}, 1}, {MaxPool{2, 2}}, {Linear{}, 2}});
+  std::vector<float> x(program.parameter_elements, 0.0f);
+  x[program.operations[0].weight] = 1;
+  x[program.operations[2].weight] = 1;  // the first class sees the pooled value
+  OwnedBatch batch;
+  for (const float position : {1.0f, 2.0f, 3.0f, 4.0f})
+    batch.images.insert(batch.images.end(), {5.0f, position});
+  batch.labels = {0};
+  const Trained trained(GetParam(), program, x, batch);
+  const float to_value = trained.gradient[program.operations[0].weight];
+  const float to_position = trained.gradient[program.operations[0].weight + 1];
+  ASSERT_NE(to_value, 0.0f);
+  EXPECT_NEAR(to_position / (to_value / 5), 1.0f, 1e-5f);
+}
+
+TEST_P(EachDevice, ReluHasNoGradientAtZero) {
+  const Program program = chain({3, 4, 4}, {{Convolution{3, 1, 1}, 8}, {Relu{}}, {Linear{}, 2}});
+  std::vector<float> x = random_parameters(program, 1);
+  const std::size_t linear = program.operations[2].weight;
+  std::fill_n(x.begin(), linear, 0.0f);  // the ReLU sees exact zeros
+  const Trained trained(GetParam(), program, x, random_batch(program, 2, 1));
+  EXPECT_THAT(std::span(trained.gradient).first(linear), testing::Each(0.0f));
+}
+
+TEST_P(EachDevice, DropoutDropsItsShareAndScalesTheRest) {
+  // Identity weights would be large; ones on one output sum up what passes instead.
+  const std::size_t width = 20'000;
+  const Program program = chain({width, 1, 1}, {{Dropout{0.3}}, {Linear{}, 2}});
+  std::vector<float> x(program.parameter_elements, 0.0f);
+  std::fill_n(x.begin(), width, 1.0f);
+  OwnedBatch batch{std::vector<float>(width, 1.0f), {0}};
+  const Trained trained(GetParam(), program, x, batch);
+  const double kept = trained.logits[0] * 0.7 / static_cast<double>(width);
+  EXPECT_NEAR(kept, 0.7, 6 * std::sqrt(0.3 * 0.7 / width));
+  trained.executable->evaluate({x.data(), x.size()}, batch.view());
+  EXPECT_NEAR(trained.executable->logits()[0], width, 1e-3 * width);
+}
+
+TEST_P(EachDevice, RefusesProgramsThatDoNotHangTogether) {
+  const auto device = open_device(GetParam(), {}).value();
+  const Program good = chain({3, 8, 8}, {{Convolution{3, 1, 0}, 4}, {Linear{}, 3}});
+  const auto refused = [&](Program program, const char* words) {
+    const auto compiled = device->compile(program, {.batch = 2});
+    ASSERT_FALSE(compiled.has_value()) << words;
+    EXPECT_THAT(compiled.error().message, testing::HasSubstr(words));
+  };
+  Program program = good;
+  program.activations[1].height = 7;
+  refused(program, "\"op0\" does not make 4x7x6 of 3x8x8");
+  program = good;
+  program.operations.pop_back();
+  refused(program, "must end with the loss");
+  program = good;
+  program.operations[1].input = 2;
+  refused(program, "\"op1\" reads an activation that nothing wrote");
+  program = good;
+  program.operations[0].weight = 8;
+  refused(program, "\"op0\" has parameters outside");
+  program = good;
+  program.parameter_elements -= 16;
+  refused(program, "\"op1\" has parameters outside");
+  const auto empty_batch = device->compile(good, {.batch = 0});
+  EXPECT_FALSE(empty_batch.has_value());
+}
+
+}  // namespace
+}  // namespace paceline::test
