@@ -116,7 +116,7 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
     Evaluator& e = *state(self).evaluator;
     const auto answer = [&](Result<Assessed> result, bool last) {
       Assessed assessed = result ? std::move(result).value() : Assessed{};
-      if (!result) assessed.failure = result.error().message;
+      if (!result) assessed.failure = result.error();
       assessed.what = assess.what;
       assessed.last = last;
       if (result) tell(self, context->recorder, assessed);
@@ -130,8 +130,7 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
       case Assess::What::snapshot: {
         Assessed saved;
         saved.what = assess.what;
-        if (auto taken = e.snapshot(assess.leader, assess.t); !taken)
-          saved.failure = taken.error().message;
+        if (auto taken = e.snapshot(assess.leader, assess.t); !taken) saved.failure = taken.error();
         return anonymously_tell(run, saved);
       }
       case Assess::What::snapshots: {

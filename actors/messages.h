@@ -48,7 +48,7 @@ struct Fetched {  ///< courier -> asker: it is there, or cannot be had now
 };
 struct EngineReady {  ///< engine -> run
   Rank rank = 0;
-  std::string error;  ///< empty: compiled and waiting for Begin
+  Error error;  ///< without a code: compiled and waiting for Begin
 };
 struct EngineEnded {  ///< engine -> front, front -> run
   Rank rank = 0;
@@ -63,8 +63,8 @@ struct Assessed {  ///< evaluator -> run and recorder
   Assess::What what = Assess::What::leader;
   bool mean = false;  ///< of a snapshot: the workers' mean, not the leader
   double t = 0, error = 0, loss = 0, cpu_seconds = 0;
-  std::string failure;  ///< empty: the figures hold
-  bool last = true;     ///< no more answers to this request
+  Error failure;     ///< without a code: the figures hold
+  bool last = true;  ///< no more answers to this request
 };
 struct Observation {  ///< anyone -> recorder
   Address from;
@@ -89,7 +89,7 @@ using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::
 using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t>(Drain)>;
 using EvaluatorActor = Typed<caf::result<void>(Assess)>;
 using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
-                            caf::result<void>(Assessed), caf::result<std::string>(Flush)>;
+                            caf::result<void>(Assessed), caf::result<Error>(Flush)>;
 
 }  // namespace paceline
 
@@ -108,4 +108,5 @@ PACELINE_LOCAL(Assessed)
 PACELINE_LOCAL(Observation)
 PACELINE_LOCAL(Progressed)
 PACELINE_LOCAL(Flush)
+PACELINE_LOCAL(Error)
 #undef PACELINE_LOCAL

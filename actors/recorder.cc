@@ -19,7 +19,7 @@ struct Recorder {
 
   std::unique_ptr<MetricsFile> file;
   RunContext* context = nullptr;
-  std::string failure;
+  Error failure;  // the first
 
   Json line(const char* event, double t, Address from) const {
     const Place& place = context->place;
@@ -33,7 +33,7 @@ struct Recorder {
             {"worker", worker ? Json(from.index) : Json(nullptr)}};
   }
   void write(const Json& json) {
-    if (auto written = file->append(json.dump()); !written) failure = written.error().message;
+    if (auto written = file->append(json.dump()); !written) failure = written.error();
   }
   /// Who leads the run: the global leader where there is one, of a single group its own.
   void elected(const LeaderEvent& e) {
@@ -88,7 +88,7 @@ struct Recorder {
     write(json);
   }
   void assessed(const Assessed& a) {
-    if (!a.failure.empty()) return;
+    if (a.failure.code) return;
     if (!a.mean) context->live.test_error.store(a.error);
     Json json = line("evaluate", a.t, Address{});
     json.update({{"round", nullptr},
@@ -111,7 +111,7 @@ RecorderActor::behavior_type recorder(RecorderActor::stateful_pointer<Recorder> 
       [=](const Assessed& a) { state(self).assessed(a); },
       [=](Flush) {
         Recorder& r = state(self);
-        if (auto flushed = r.file->flush(); !flushed) r.failure = flushed.error().message;
+        if (auto flushed = r.file->flush(); !flushed) r.failure = flushed.error();
         return r.failure;
       },
   };

@@ -2,8 +2,8 @@
 // for the disk. One JSON object a line: v, t (training seconds), event
 // (step|score|leader|pull|evaluate|fault), node, group, worker, round, and what the event adds;
 // docs/metrics.md lists the fields.
-//   RC-1 The first write error ends the writing, not the run's memory of it: Flush answers with the
-//   error's message.
+//   RC-1 The first write error ends the writing, not the run's memory of it: Flush answers with
+//   that error.
 #pragma once
 
 #include "paceline/actors/metrics_file.h"

@@ -106,7 +106,7 @@ class Ride {
   bool assessing_ = false;
   double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
   std::optional<Assessed> last_leader_, last_mean_;
-  std::string failure_;
+  Error failure_;  // of writing or evaluating, the last
   RunSummary summary_;
 };
 
@@ -136,8 +136,8 @@ Result<> Ride::await_engines() {
   Result<> all = success();
   for (std::size_t ready = 0; ready < workers_.size(); ++ready)
     self_->receive([&](const EngineReady& engine) {
-      if (!engine.error.empty() && all)
-        all = fail(std::errc::not_supported, "worker {}: {}", engine.rank, engine.error);
+      if (engine.error.code && all)
+        all = fail(engine.error.code, "worker {}: {}", engine.rank, engine.error.message);
     });
   return all;
 }
@@ -188,7 +188,7 @@ void Ride::assess(Assess::What what) {
 void Ride::assessed(const Assessed& result) {
   if (result.last) assessing_ = false;
   summary_.evaluation_cpu_seconds += result.cpu_seconds;
-  if (!result.failure.empty()) {
+  if (result.failure.code) {
     failure_ = result.failure;
     return stop("error");
   }
@@ -226,7 +226,7 @@ Result<> Ride::finish(double train_seconds, double started) {
   await_assessment();
   const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
-  if (begun && failure_.empty()) {
+  if (begun && !failure_.code) {
     if (options_.evaluate == Evaluate::after) {
       assess(Assess::What::snapshots);
       await_assessment();
@@ -256,7 +256,7 @@ Result<> Ride::finish(double train_seconds, double started) {
   for (const ServiceHost& service : services_) add_counts(service);
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
   PACELINE_TRYV(flush());
-  if (!failure_.empty()) return fail(std::errc::io_error, "{}", failure_);
+  if (failure_.code) return failure_;
   if (crashed_ == workers_.size())
     return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
                 (options_.directory / "metrics.jsonl").string());
@@ -293,11 +293,11 @@ void Ride::wind_up() {
 }
 
 Result<> Ride::flush() {
-  std::string failure;
+  Error failure;
   ask(&*self_, context_.recorder, 30s, Flush{})
-      .receive([&](std::string& answer) { failure = std::move(answer); }, [](const caf::error&) {});
-  if (!failure.empty()) failure_ = failure;
-  return failure.empty() ? success() : Result<>(fail(std::errc::io_error, "{}", failure));
+      .receive([&](Error& answer) { failure = std::move(answer); }, [](const caf::error&) {});
+  if (!failure.code) return success();
+  return failure_ = failure;
 }
 
 Address Ride::leader() const {

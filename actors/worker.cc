@@ -111,7 +111,7 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
   EngineEnded end{self().index, true};
   try {
     const auto built = build();
-    anonymously_tell(run, EngineReady{self().index, built ? "" : built.error().message});
+    anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });

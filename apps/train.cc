@@ -1,5 +1,8 @@
 #include "paceline/apps/train.h"
 
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <chrono>
@@ -55,6 +58,9 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   // Both would end the program in the middle of a write; as errors of write() they are reported.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
+
+  // The library's log goes to standard output unless told otherwise; that may be JSON alone.
+  spdlog::set_default_logger(spdlog::stderr_color_mt("paceline"));
 
   auto parsed = parse_train_options(arguments, environment);
   if (!parsed) return refuse("train", parsed.error());

@@ -4,11 +4,12 @@
 //   R1  word   := (buffer b, me)            W1  newest := (n', b'), b' != b
 //   R2  newest == (n, b)?  else again       W2  word names b?  then b is not free
 //
-// n counts publications. Assume the writer overwrites b while a pin taken at (n, b) holds. b was the newest once, and loan()
-// never takes the newest, so a publish W1 of another buffer came before the scan W2 that found the
-// word without b: W1 < W2. That W2 did not see R1 (a word stays as it is until its owner lets go)
-// means W2 < R1. With R1 < R2 this gives W1 < R2: R2 saw a later publication than n, and the reader
-// did not take the pin. (n, b) cannot come back, since n only grows.
+// n counts publications. Assume the writer overwrites b while a pin taken at (n, b) holds. b was
+// the newest once, and loan() never takes the newest, so a publish W1 of another buffer came before
+// the scan W2 that found the word without b: W1 < W2. That W2 did not see R1 (a word stays as it is
+// until its owner lets go) means W2 < R1. With R1 < R2 this gives W1 < R2: R2 saw a later
+// publication than n, and the reader did not take the pin. (n, b) cannot come back, since n only
+// grows.
 //
 // Why what a reader sees is whole: publish writes `newest` after the payload, and the reader's load
 // of `newest` synchronises with it. Why a late reader is not overtaken: it lets go of its word by a
@@ -100,9 +101,7 @@ Loan::~Loan() {
 
 std::span<std::byte> Loan::bytes() const { return words_->buffer(buffer_); }
 
-std::uint64_t Loan::publish() && {
-  return std::move(*this).publish_as(Slot(words_).version() + 1);
-}
+std::uint64_t Loan::publish() && { return std::move(*this).publish_as(Slot(words_).version() + 1); }
 
 std::uint64_t Loan::publish_as(std::uint64_t version) && {
   PACELINE_CHECK(version != 0, "version 0 means that nothing was published");
@@ -121,8 +120,10 @@ std::uint64_t Slot::version() const {
   for (std::uint64_t newest = words_->newest.load();;) {
     if (publication_of(newest) == 0) return 0;
     const std::uint64_t version = words_->held[buffer_of(newest)].load();
-    if (const std::uint64_t now = words_->newest.load(); now == newest) return version;
-    else newest = now;
+    if (const std::uint64_t now = words_->newest.load(); now == newest)
+      return version;
+    else
+      newest = now;
   }
 }
 std::uint64_t Slot::busy() const { return words_->busy.load(); }

@@ -18,7 +18,7 @@ constexpr const char* kRemedy =
     "give 'synthetic', or a folder that tools/fetch-data cifar10|mnist|fashion-mnist has filled";
 constexpr std::uint64_t kMostSynthetic = 1'000'000;  // images a set: 3 GB
 
-/// "seed=N,train=N,test=N", each at most once and in any order.
+/// "seed=N,train=N,test=N": any of them, in any order; of repeated ones the last counts.
 Result<Data> open_synthetic(std::string_view text) {
   SyntheticOptions options;
   const std::string_view whole = text;
@@ -46,9 +46,9 @@ Result<Data> open_synthetic(std::string_view text) {
     } else {
       const std::array<std::string, 3> known = {"seed", "train", "test"};
       const std::string meant = nearest(key, known);
-      return fail(std::errc::invalid_argument, "synthetic:{}: '{}' is not known{}: there are {}",
-                  whole, key, meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant),
-                  "seed, train and test");
+      return fail(std::errc::invalid_argument,
+                  "synthetic:{}: '{}' is not known{}: there are seed, train and test", whole, key,
+                  meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
     }
   }
   return make_synthetic(options);

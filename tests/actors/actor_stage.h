@@ -75,7 +75,7 @@ class ActorStage {
     context_.recorder =
         system().spawn([this](RecorderActor::pointer) -> RecorderActor::behavior_type {
           return {[this](const Observation& o) { observed.push_back(o); }, [](const Progressed&) {},
-                  [](const Assessed&) {}, [](Flush) { return std::string(); }};
+                  [](const Assessed&) {}, [](Flush) { return Error{}; }};
         });
     for (std::uint32_t j = 0; j < place.groups; ++j)
       context_.couriers.push_back(spawn_courier(system(), &context_, j, Placement::scheduled));

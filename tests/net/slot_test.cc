@@ -53,10 +53,22 @@ TEST(Slot, PublishAsJumps) {
   EXPECT_EQ(publish(slot), 18u);
 }
 
-TEST(SlotDeathTest, PublishAsNeverGoesBack) {
+TEST(Slot, PublishAsMayGoBackAndTheLastPublishedIsStillTheNewest) {
   const Arena arena = arena_of(64);
-  publish(arena.slot(0));
-  EXPECT_DEATH(std::move(*arena.slot(0).loan()).publish_as(1), "version 1 after 1");
+  Slot slot = arena.slot(0);
+  std::move(*slot.loan()).publish_as(9);
+  const Pin old = slot.pin();
+  for (const std::uint64_t version : {2, 9, 9, 1}) {
+    std::move(*slot.loan()).publish_as(version);
+    EXPECT_EQ(slot.version(), version);
+    EXPECT_EQ(slot.pin().version(), version);
+  }
+  EXPECT_EQ(old.version(), 9u);
+}
+
+TEST(SlotDeathTest, PublishAsRefusesTheVersionOfNothing) {
+  const Arena arena = arena_of(64);
+  EXPECT_DEATH(std::move(*arena.slot(0).loan()).publish_as(0), "version 0");
 }
 
 TEST(Slot, DroppedLoanLeavesTheNewestVersion) {
