@@ -279,16 +279,27 @@ class Port {
   RoleHost* host_;
 };
 
-/// Publishes v where going on without would not do: while readers hold every other buffer, tries
+/// Publishes where going on without would not do: while readers hold every other buffer, tries
 /// again and again. @return the version; 0 after `within`
+template <class P>
+Task<std::uint64_t> publish_within(Port<P> port, std::uint32_t slot,
+                                   std::function<void(std::span<std::byte>)> write,
+                                   nanoseconds within) {
+  constexpr int kTries = 200;
+  std::uint64_t version = port.publish_with(slot, write);
+  for (int tries = 1; version == 0 && tries < kTries; ++tries) {
+    co_await port.pause(within / kTries);
+    version = port.publish_with(slot, write);
+  }
+  co_return version;
+}
 template <class P>
 Task<std::uint64_t> publish_within(Port<P> port, std::uint32_t slot, ConstVector v,
                                    nanoseconds within) {
-  std::uint64_t version = port.publish(slot, v);
-  for (int tries = 0; version == 0 && tries < 200; ++tries) {
-    co_await port.pause(within / 200);
-    version = port.publish(slot, v);
-  }
+  const std::function<void(std::span<std::byte>)> write = [port, v](std::span<std::byte> to) {
+    port.math().copy({to.data(), v.count}, v);
+  };
+  const std::uint64_t version = co_await publish_within(port, slot, write, within);
   co_return version;
 }
 

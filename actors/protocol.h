@@ -2,8 +2,8 @@
 //   struct Hyper       its constants, `each(f)` naming them and `validate(place)`
 //   using Message      a std::variant of trivially copyable structs
 //   static Task<> worker(Port<P>), leader(Port<P>), global(Port<P>)     as many as it has
-//   static std::vector<SlotShape> slots(Role, const VectorMath&, std::size_t dimension, const
-//   Place&) static bool whole_vectors(Role)
+//   static std::vector<SlotShape> slots(Role, const VectorMath&, std::size_t n, const Place&)
+//   static bool whole_vectors(Role)
 // in a file of its own under protocols/, and one line in protocol.cc.
 #pragma once
 

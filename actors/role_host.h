@@ -8,7 +8,7 @@
 //   of its instant.
 //   RH-3 Every message sent is taken once, is lost with a role that crashed, or comes back as Gone.
 //   The end of a worker is told to its leader and to the global leader or centre as Gone, the end
-//   of a leader to the global one, after all that it sent.
+//   of a leader to the global one, after all that it sent. Gone says whether the role crashed.
 #pragma once
 
 #include <chrono>

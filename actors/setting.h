@@ -2,7 +2,6 @@
 // in `template <class F> void each(F f) { f("tau", tau); ... }`.
 #pragma once
 
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <map>

@@ -1,4 +1,4 @@
-#include "bench_pull.h"
+#include "paceline/apps/bench_pull.h"
 
 #include <algorithm>
 #include <array>

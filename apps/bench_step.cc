@@ -1,4 +1,4 @@
-#include "bench_step.h"
+#include "paceline/apps/bench_step.h"
 
 #include <algorithm>
 #include <chrono>

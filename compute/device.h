@@ -32,8 +32,8 @@ struct Batch {
 };
 
 struct CompileOptions {
-  std::size_t batch =
-      128;  ///< images of a full batch; a smaller one may be evaluated, never trained on
+  /// Images of a full batch; a smaller one may be evaluated, never trained on.
+  std::size_t batch = 128;
   bool training = true;        ///< false: forward only, about half the memory
   bool deterministic = false;  ///< pins every choice that timing could make
 };
@@ -41,12 +41,12 @@ struct CompileOptions {
 /// What evaluate() counts over one batch.
 struct Evaluation {
   double loss_sum = 0;  ///< sum over images of the cross entropy
-  std::uint64_t errors =
-      0;  ///< images whose largest logit (of equals, the first) is not the label's
+  /// Images whose largest logit (of equals, the first) is not the label's.
+  std::uint64_t errors = 0;
   std::uint64_t images = 0;
 };
 
-/// A Program compiled for one device and batch size. Allocates nothing after compile().
+/// A Program compiled for one device and batch size. After compile() nothing of ours allocates.
 class Executable {
  public:
   virtual ~Executable() = default;
@@ -69,10 +69,11 @@ struct DeviceOptions {
 class Device {
  public:
   virtual ~Device() = default;
-  virtual std::string description()
-      const = 0;  ///< one line for people: "CPU: AMD EPYC, AVX-512, oneDNN 2.6.3"
+  /// One line for people: "CPU: AMD EPYC, AVX-512, oneDNN 2.6.3, 1 thread".
+  virtual std::string description() const = 0;
   virtual const VectorMath& math() const = 0;  ///< f32
   virtual Result<std::unique_ptr<DeviceMemory>> allocate(std::size_t bytes) = 0;
+  /// @return an error that names the operation that does not fit or cannot be run here
   virtual Result<std::unique_ptr<Executable>> compile(const Program& program,
                                                       const CompileOptions& options) = 0;
 };

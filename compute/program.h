@@ -62,12 +62,10 @@ using OperationKind =
 
 /// One entry of the flat list.
 struct Operation {
-  std::string name;  ///< as PyTorch would call the layer: "conv1", "fc2"; for messages and
-                     ///< per-operation times
+  std::string name;  ///< as PyTorch would call the layer: "conv1", "fc2"; for messages
   OperationKind kind;
   std::size_t input = 0, output = 0;  ///< activations
-  std::size_t weight = 0,
-              bias = 0;  ///< offsets in the flat vector; only for operations with parameters
+  std::size_t weight = 0, bias = 0;   ///< offsets in the flat vector, where it has parameters
 };
 
 struct Program {

@@ -2,9 +2,9 @@
 // pointer into a device's memory and a count; scalar type and device belong to the implementation
 // (f32 and f64 on CPUs; CUDA later).
 //   VM-1 Every operation is one pass over its operands; a fused update equals the separate passes
-//   bit for bit. VM-2 Results do not depend on the number of threads or on alignment: element i
-//   depends on elements i alone, and
-//        reductions run in rank order.
+//        bit for bit.
+//   VM-2 Results do not depend on the number of threads or on alignment: element i depends on
+//        elements i alone, and reductions run in rank order.
 //   VM-3 Operands of one call do not overlap, except where they are the same vector.
 #pragma once
 
@@ -57,20 +57,23 @@ enum class CodeNorm : std::uint8_t { two, infinity };
 class VectorMath {
  public:
   virtual ~VectorMath() = default;
-  virtual std::size_t bytes(std::size_t count) const = 0;       ///< of a vector of `count` scalars
-  virtual std::size_t code_bytes(std::size_t count) const = 0;  ///< of its code
+  /// Of a vector of `count` scalars, and of its code.
+  virtual std::size_t bytes(std::size_t count) const = 0;
+  virtual std::size_t code_bytes(std::size_t count) const = 0;
 
   virtual void fill(Vector y, double value) const = 0;
   virtual void copy(Vector y, ConstVector x) const = 0;
-  virtual void scale(Vector y, double a) const = 0;                ///< y *= a
-  virtual void axpy(Vector y, double a, ConstVector x) const = 0;  ///< y += a x
-  virtual void difference(Vector d, double a, ConstVector x,
-                          ConstVector y) const = 0;         ///< d = a (x - y)
-  virtual void pull(Vector x, const Pull& pull) const = 0;  ///< x -= c (x - z)
-  virtual void mean(Vector y, std::span<const ConstVector> xs)
-      const = 0;  ///< summed in the order given, then / n
-  virtual double distance_squared(ConstVector x,
-                                  ConstVector y) const = 0;  ///< in double, in index order
+  /// y *= a
+  virtual void scale(Vector y, double a) const = 0;
+  /// y += a x
+  virtual void axpy(Vector y, double a, ConstVector x) const = 0;
+  /// d = a (x - y)
+  virtual void difference(Vector d, double a, ConstVector x, ConstVector y) const = 0;
+  virtual void pull(Vector x, const Pull& pull) const = 0;
+  /// y = (xs[0] + xs[1] + ...) / n, summed in the order given
+  virtual void mean(Vector y, std::span<const ConstVector> xs) const = 0;
+  /// ||x - y||^2, in double and in index order
+  virtual double distance_squared(ConstVector x, ConstVector y) const = 0;
   virtual bool finite(ConstVector x) const = 0;
 
   /// Sutskever's half before the gradient: v = delta v; x += v. Nothing for the other forms.
@@ -81,7 +84,8 @@ class VectorMath {
   virtual void update(const Sgd& sgd, Vector x, Vector momentum, ConstVector g,
                       std::span<const Pull> pulls) const = 0;
 
-  /// code = Quant_p(v): the norm, and two bits a coordinate (0, +, -). Unbiased.
+  /// code = Quant_p(v): the norm, and two bits a coordinate (0, +, -). Unbiased; one draw from rng
+  /// a coordinate. What is not finite has a code that decodes to NaN.
   virtual void encode(std::span<std::byte> code, ConstVector v, CodeNorm norm, Rng& rng) const = 0;
   /// y += a decode(code)
   virtual void add_decoded(Vector y, double a, std::span<const std::byte> code) const = 0;

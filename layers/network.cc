@@ -68,7 +68,7 @@ void build_cnn6(NetworkBuilder& net, std::size_t classes) {
 }
 
 constexpr std::array kRecipes = {
-    Recipe{.name = "lenet", .crop = 0, .learning_rate = 0.02, .build = build_lenet},
+    Recipe{.name = "lenet", .crop = 0, .learning_rate = 0.05, .build = build_lenet},
     Recipe{.name = "cnn7", .crop = 28, .learning_rate = 0.03, .build = build_cnn7},
     Recipe{.name = "cnn6", .crop = 0, .learning_rate = 0.02, .build = build_cnn6},
 };

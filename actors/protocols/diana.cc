@@ -6,7 +6,7 @@
 //
 // Rounds are synchronous. Codes travel through slots of the workers, x through the centre's.
 //   DI-1 h = mean h_i at every round's end. What seems lost is told again; each code counts once.
-//   DI-2 A crash takes its h_i along: the others and the centre begin again from h = h_i = 0.
+//   DI-2 A crash, or a code that cannot be read, takes its h_i along: all begin again from h = 0.
 //   DI-3 The mean runs in rank order, whoever came first.
 //   DI-4 The first worker that has done its steps ends the run: there is no round without it.
 #include <cmath>
@@ -46,6 +46,7 @@ struct Diana {
   };
   using Message = std::variant<Sent, Next>;
   static constexpr std::uint32_t kCode = 1;  ///< a worker's slot for D_i
+  static constexpr int kTries = 10;          ///< how often a worker tells its code again
 
   static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
                                       const Place&) {
@@ -68,24 +69,22 @@ struct Diana {
     for (std::uint64_t round = 1; port.running(); ++round) {
       co_await port.gradient();
       math.difference(delta, 1, port.g(), memory);
-      std::uint64_t sent = 0;
-      while (sent == 0) {
-        sent = port.publish_with(kCode, [&](std::span<std::byte> code) {
-          math.encode(code, delta, h.norm, port.rng());
-        });
-        if (sent == 0) co_await port.pause(h.patience / 1000);
-      }
+      const std::function<void(std::span<std::byte>)> encode = [&](std::span<std::byte> code) {
+        math.encode(code, delta, h.norm, port.rng());
+      };
+      const std::uint64_t sent = co_await publish_within(port, kCode, encode, h.patience);
+      if (sent == 0) co_return;
       {
         Pin code = port.pin_held(port.self(), kCode);
         math.add_decoded(memory, alpha, code.bytes());
       }
       port.send(port.global(), Sent{sent}, round);
       std::optional<Next> next;
-      while (!next) {
+      for (int tries = 0; !next; ++tries) {
         auto answer = co_await port.receive<Next, Gone>(h.patience, round);
-        if (answer.as<Gone>()) co_return;
         next = answer.as<Next>();
-        if (next) continue;
+        if (answer.as<Gone>() || (!answer && tries == kTries)) co_return;
+        if (answer) continue;
         port.record_missing(round, "the next parameters", {{port.global()}});
         port.send(port.global(), Sent{sent}, round);
       }
@@ -128,11 +127,10 @@ struct Diana {
       if (riding.empty()) co_return;
       math.fill(mean, 0);
       for (const auto& [worker, version] : codes) {
-        Pin code;
-        while (!code) {
-          code = co_await port.pin(worker, kCode, version, h.patience);
-          if (!code) port.record_missing(round, "a code", {{worker}});
-        }
+        Pin code = co_await port.pin(worker, kCode, version, h.patience);
+        if (!code) port.record_missing(round, "a code", {{worker}});
+        if (!code) restart = true;
+        if (!code) continue;
         math.add_decoded(mean, 1.0 / static_cast<double>(riding.size()), code.bytes());
       }
       math.copy(g, memory);
@@ -141,9 +139,8 @@ struct Diana {
       math.axpy(memory, alpha, mean);
       if (restart) math.fill(memory, 0);
       next.restart = restart;
-      next.version = 0;
-      while (next.version == 0)
-        next.version = co_await publish_within(port, kParameters, x, h.patience);
+      next.version = co_await publish_within(port, kParameters, x, h.patience);
+      if (next.version == 0) co_return;
       port.count("round");
       for (const Address worker : riding) port.send(worker, next, round);
     }

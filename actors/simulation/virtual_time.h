@@ -4,8 +4,8 @@
 // group.
 //   VT-1 The same run under the same conditions and seed gives the same bits and the same events.
 //   VT-2 Events of one instant run in the order in which they were caused; a receive without
-//   waiting time ends after all of them, a deadline after those. VT-3 A source's messages arrive in
-//   the order sent. Slots outlive their role.
+//   waiting time ends after all of them, a deadline after those.
+//   VT-3 A source's messages arrive in the order sent. Slots outlive their role.
 #pragma once
 
 #include <functional>
@@ -21,8 +21,8 @@ namespace paceline {
 /// How the machines and the network behave.
 struct Conditions {
   nanoseconds step{1'000'000};  ///< one gradient
-  std::uint32_t spread_percent =
-      0;  ///< a worker's steps take up to so much longer; each another 10 %
+  /// A worker's steps take up to so much longer than `step`; each of them up to 10 % more again.
+  std::uint32_t spread_percent = 0;
   nanoseconds local_delay{0}, remote_delay{0};  ///< of messages and reads, within and across groups
   std::uint32_t jitter_percent = 0;             ///< delays grow by up to so much
   std::uint64_t bytes_per_second = 0;           ///< of a group's link, for reads; 0: no limit

@@ -1,7 +1,7 @@
 // A Program turned into flat lists of steps over one activation arena: what an Executable of the
-// CPU runs. Weights are read from the flat vector and gradients written into it directly where
-// oneDNN takes our layout, else through a reorder; ReLUs that follow a convolution or a linear
-// layer are part of it.
+// CPU runs. oneDNN chooses the formats of convolutions; reorders stand only where formats differ.
+// Weights are read from the flat vector, and gradients written into it, directly where our layout
+// will do. A ReLU after a convolution or a linear layer is part of it. One thread.
 #pragma once
 
 #include <memory>
@@ -35,8 +35,8 @@ struct Plan {
   dnnl::memory logits, dlogits;
 };
 
-/// @param threads  what oneDNN divides the work among; the calling thread's OpenMP setting is left
-///                 at it
+/// @pre the calling thread's OpenMP count is the one that the plan will run under
+/// @return std::errc::not_supported when activations are read twice or oneDNN refuses
 Result<std::unique_ptr<Plan>> make_plan(const Program& program, const CompileOptions& options,
                                         const dnnl::engine& engine);
 

@@ -20,18 +20,21 @@ void PrimitiveStep::run(const Pass& pass) {
 }
 
 DropoutStep::DropoutStep(dnnl::memory x, dnnl::memory y, std::size_t operation, double probability)
-    : x_(std::move(x)), y_(std::move(y)), operation_(operation), probability_(probability) {}
+    : x_(std::move(x)),
+      y_(std::move(y)),
+      count_(x_.get_desc().get_size() / sizeof(float)),
+      operation_(operation),
+      probability_(probability) {}
 
 void DropoutStep::run(const Pass& pass) {
   const float* const x = static_cast<const float*>(x_.get_data_handle());
   float* const y = static_cast<float*>(y_.get_data_handle());
-  const std::size_t count = x_.get_desc().get_size() / sizeof(float);
   if (!pass.training) {
-    std::copy_n(x, count, y);
+    std::copy_n(x, count_, y);
     return;
   }
   DropoutMask mask(pass.seed, operation_, probability_);
-  for (std::size_t e = 0; e < count; ++e) y[e] = x[e] * mask.next();
+  for (std::size_t e = 0; e < count_; ++e) y[e] = x[e] * mask.next();
 }
 
 Evaluation softmax_cross_entropy(std::span<const float> logits, std::size_t classes,

@@ -46,6 +46,7 @@ class DropoutStep final : public Step {
 
  private:
   dnnl::memory x_, y_;
+  std::size_t count_;
   std::size_t operation_;
   double probability_;
 };

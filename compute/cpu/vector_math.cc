@@ -15,7 +15,7 @@
 #include <cstring>
 #include <limits>
 
-#include "paceline/compute/cpu/target_clones_internal.h"
+#include "paceline/compute/cpu/vectorise_internal.h"
 #include "paceline/result.h"
 
 namespace paceline {
@@ -37,7 +37,7 @@ struct Constants {
 template <Momentum form, class T>
 PACELINE_TARGET_CLONES void step_loop(const Constants<T> k, T* x, T* m, const T* g,
                                       std::size_t count) {
-#pragma GCC ivdep
+  PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
     const T d = g[i] + k.decay * x[i];
     if constexpr (form == Momentum::none) {
@@ -54,13 +54,13 @@ PACELINE_TARGET_CLONES void step_loop(const Constants<T> k, T* x, T* m, const T*
 
 template <class T>
 PACELINE_TARGET_CLONES void pull_loop(T* x, T strength, const T* leader, std::size_t count) {
-#pragma GCC ivdep
+  PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) x[i] -= strength * (x[i] - leader[i]);
 }
 
 template <class T>
 PACELINE_TARGET_CLONES void look_ahead_loop(T delta, T* x, T* v, std::size_t count) {
-#pragma GCC ivdep
+  PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
     v[i] *= delta;
     x[i] += v[i];
@@ -69,19 +69,19 @@ PACELINE_TARGET_CLONES void look_ahead_loop(T delta, T* x, T* v, std::size_t cou
 
 template <class T>
 PACELINE_TARGET_CLONES void scale_loop(T* y, T a, std::size_t count) {
-#pragma GCC ivdep
+  PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) y[i] *= a;
 }
 
 template <class T>
 PACELINE_TARGET_CLONES void axpy_loop(T* y, T a, const T* x, std::size_t count) {
-#pragma GCC ivdep
+  PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) y[i] += a * x[i];
 }
 
 template <class T>
 PACELINE_TARGET_CLONES void difference_loop(T* d, T a, const T* x, const T* y, std::size_t count) {
-#pragma GCC ivdep
+  PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) d[i] = a * (x[i] - y[i]);
 }
 

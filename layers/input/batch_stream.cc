@@ -8,8 +8,6 @@
 namespace paceline {
 namespace {
 
-constexpr std::ptrdiff_t kPadding = 4;  // pixels on each side, of images that are not cropped
-
 // What a seed is used for; each use has streams of its own.
 constexpr std::uint64_t kShards = 0x5348415244ull, kOrder = 0x4f52444552ull,
                         kAugmentation = 0x4155474dull;
@@ -41,6 +39,7 @@ BatchStream::BatchStream(const Data& data, const StreamOptions& options)
     : set_(data.train),
       augment_(options.augment),
       flip_(data.flip),
+      padding_(static_cast<std::ptrdiff_t>(data.padding)),
       order_seed_(Rng(options.seed ^ kOrder, options.worker).next()),
       shard_(images_of(*set_, options)),
       order_(shard_),
@@ -92,9 +91,10 @@ void BatchStream::shuffle() {
 
 Window BatchStream::random_window() {
   const auto offset = [this](std::size_t whole, std::size_t part) {
-    return whole == part
-               ? static_cast<std::ptrdiff_t>(augmentation_.below(2 * kPadding + 1)) - kPadding
-               : static_cast<std::ptrdiff_t>(augmentation_.below(whole - part + 1));
+    const std::ptrdiff_t padding = whole == part ? padding_ : 0;
+    const auto room = static_cast<std::ptrdiff_t>(whole - part) + 2 * padding;
+    return static_cast<std::ptrdiff_t>(augmentation_.below(static_cast<std::uint64_t>(room) + 1)) -
+           padding;
   };
   Window window;
   window.top = offset(set_->image.height, normaliser_.to().height);

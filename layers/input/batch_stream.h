@@ -28,8 +28,8 @@ struct StreamOptions {
   Sampling sampling = Sampling::shuffled;
   std::uint64_t seed = 1;
   std::uint32_t worker = 0, workers = 1;
-  bool augment =
-      true;  ///< crop at random (images of the network's size are padded by 4 first) and flip
+  bool augment = true;  ///< crop at random (images of the network's size are padded first, by
+                        ///< Data::padding) and flip
 };
 
 /// Where a stream stands: what a checkpoint needs to go on with the same batches.
@@ -66,6 +66,7 @@ class BatchStream {
 
   const std::shared_ptr<const Dataset> set_;
   const bool augment_, flip_;
+  const std::ptrdiff_t padding_;
   const std::uint64_t order_seed_;
   std::vector<std::uint32_t> shard_;  ///< this worker's images; constant
   std::vector<std::uint32_t> order_;  ///< the same, in this epoch's order

@@ -29,6 +29,9 @@ struct Data {
   /// Whether a mirrored image keeps its label: photographs, clothes and the built-in figures do,
   /// digits do not, and of IDX files that nobody named it is not known.
   bool flip = true;
+  /// How far a training image of the network's size may be shifted, each way, in pixels. IDX images
+  /// come centred and scaled to their frame: shifting them costs more than it teaches.
+  std::size_t padding = 4;
 };
 
 /// Opens a data set.

@@ -136,6 +136,7 @@ Result<Data> load_idx(const std::filesystem::path& path, IdxKind kind) {
   Data data;
   data.name = name_of(kind);
   data.flip = kind == IdxKind::fashion_mnist;
+  data.padding = 0;
   PACELINE_TRY(data.train, folder.load(kFiles[0], kFiles[1]));
   PACELINE_TRY(data.test, folder.load(kFiles[2], kFiles[3]));
   if (data.test->image != data.train->image) {

@@ -140,6 +140,42 @@ TEST(Lsgd, AnAnnouncementDuringAGradientIsFusedIntoThatStepsUpdate) {
   EXPECT_EQ(values(time.worker(follower)), x);
 }
 
+TEST(Lsgd, WhatIsPublishedAfterAFusedPullHasThePull) {
+  // Told at 2 ms, announced six delays later at 5.6 ms, in the middle of step 6, after which
+  // workers publish: what they publish is what step 7 begins with.
+  struct Watching final : GradientEngine {
+    Watching(Rank r, VirtualTime*& t, bool& s)
+        : rank(r), inner(8, kDimension, 8, Rng(r)), time(t), same(s) {}
+    double gradient(ConstVector at, Vector g, Rng& rng) override {
+      if (++calls == 7) {
+        const Pin published = time->worker(rank).slot(kParameters).pin();
+        EXPECT_EQ(published.version(), 3u);
+        same =
+            std::ranges::equal(elements<double>(at),
+                               elements<double>(ConstVector(published.bytes().data(), at.count)));
+      }
+      return inner.gradient(at, g, rng);
+    }
+    Rank rank;
+    LeastSquares<double> inner;
+    VirtualTime*& time;
+    bool& same;
+    int calls = 0;
+  };
+  VirtualRun run = plan("lsgd", {1, 2}, {{"tau", "1"}, {"tau_global", "2"}, {"score_window", "1"}});
+  run.steps = 7;
+  run.conditions.local_delay = 600us;
+  VirtualTime* running = nullptr;
+  bool same[2] = {};
+  run.engine = [&](Rank r) { return std::make_unique<Watching>(r, running, same[r]); };
+  auto made = VirtualTime::create(run);
+  ASSERT_TRUE(made);
+  running = &made.value();
+  running->run();
+  EXPECT_EQ(running->count("pull"), 1u);
+  EXPECT_TRUE(same[0] && same[1]);
+}
+
 TEST(Lsgd, OneGroupIsTheSameAsManyWithoutLocalLeaders) {
   VirtualRun one = plan("lsgd", {1, 6}, with(kBarrier, {{"tau", "2"}, {"tau_global", "8"}}));
   VirtualRun many = plan("lsgd", {3, 2}, with(kBarrier, {{"tau", "8"}, {"tau_global", "8"}}));

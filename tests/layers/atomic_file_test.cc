@@ -39,6 +39,21 @@ class FileSizeLimit {
   rlimit before_{};
 };
 
+/// Lets this process mount what no other sees; without root, as root of a user namespace.
+bool enter_own_mounts() {
+  const uid_t user = ::geteuid();
+  const gid_t group = ::getegid();
+  if (::unshare(CLONE_NEWNS | (user == 0 ? 0 : CLONE_NEWUSER)) != 0) return false;
+  if (user != 0) {
+    std::ofstream("/proc/self/setgroups") << "deny";
+    std::ofstream uids("/proc/self/uid_map"), gids("/proc/self/gid_map");
+    uids << fmt::format("0 {} 1", user) << std::flush;
+    gids << fmt::format("0 {} 1", group) << std::flush;
+    if (!uids || !gids) return false;
+  }
+  return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
 TEST(AtomicFile, AFileIsMadeAndReplaced) {
   const TemporaryFolder folder;
   ASSERT_TRUE(write_file_atomically(folder / "a", "first"));
@@ -70,9 +85,7 @@ TEST(AtomicFile, AFullDiskIsOneLineThatSaysWhatToFreeAndLeavesNoTemporary) {
   constexpr int kNotAllowed = 77;
   const pid_t child = ::fork();
   if (child == 0) {  // a disk of 64 KiB that only this child sees
-    const int flags = CLONE_NEWNS | (::geteuid() == 0 ? 0 : CLONE_NEWUSER);
-    if (::unshare(flags) != 0 ||
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+    if (!enter_own_mounts() ||
         ::mount("tmpfs", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
       ::_exit(kNotAllowed);
     }

@@ -153,7 +153,7 @@ TEST(BatchStream, CropsOfLargerImagesReachEveryCornerAndStayInside) {
   EXPECT_NEAR(mirrored, 200, 70);
 }
 
-TEST(BatchStream, ImagesOfTheNetworksSizeArePaddedByFour) {
+TEST(BatchStream, ImagesOfTheNetworksSizeArePadded) {
   Data data = numbered_data(1, kSmall);
   data.flip = false;
   BatchStream stream(data, {.batch = 2000, .image = kSmall});
@@ -166,6 +166,12 @@ TEST(BatchStream, ImagesOfTheNetworksSizeArePaddedByFour) {
   EXPECT_EQ(middles.size(), 81U);  // every pixel comes to lie in the middle, and never padding
   EXPECT_EQ(*middles.begin(), std::make_pair(0L, 0L));
   EXPECT_EQ(*middles.rbegin(), std::make_pair(8L, 8L));
+
+  data.padding = 0;
+  BatchStream still(data, {.batch = 100, .image = kSmall});
+  const Batch& whole = still.next();
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_NEAR(whole.images[i * kSmall.count()], 0, 1e-4);
+  for (const int image : images_in(whole, kSmall)) EXPECT_EQ(image, 0);
 }
 
 TEST(BatchStream, WithoutAugmentationImagesAreCentredAndNeverMirrored) {

@@ -112,13 +112,14 @@ TEST(Idx, ZippedFilesHoldTheSameAndPlainOnesComeFirst) {
   EXPECT_EQ(data.value().train->pixels, pixels);
 }
 
-TEST(Idx, OnlyClothesAreMirrored) {
+TEST(Idx, OnlyClothesAreMirroredAndNothingIsShifted) {
   const Files files;
   const std::string folder = files.folder.path().string();
   EXPECT_FALSE(open_data(folder).value().flip);
   EXPECT_EQ(open_data(folder).value().name, "idx");
   EXPECT_FALSE(open_data("mnist:" + folder).value().flip);
   EXPECT_TRUE(open_data("fashion-mnist:" + folder).value().flip);
+  EXPECT_EQ(open_data("fashion-mnist:" + folder).value().padding, 0U);
 }
 
 TEST(Idx, UnnamedSetsMayHaveAnySize) {
