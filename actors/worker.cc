@@ -169,7 +169,7 @@ void WorkerHost::wait_for_message(ReceiveOp& op) {
   const auto until = Clock::now() + op.within;
   std::unique_lock lock(mutex_);
   while (!(op.ok = inbox_.take(op.wanted, op.got))) {
-    if (context_.budget.stopped()) return;
+    if (context_.budget.stopped() && op.wanted.kinds != 0) return;  // a pause goes on
     if (changed_.wait_until(lock, until) == std::cv_status::timeout) {
       op.ok = inbox_.take(op.wanted, op.got);
       return;
