@@ -107,6 +107,15 @@ std::uint64_t Loan::publish() && {
   return std::move(*this).publish_as(first ? 1 : words_->held[buffer_of(newest)].load() + 1);
 }
 
+std::uint64_t Loan::publish_as(std::uint64_t version) && {
+  PACELINE_CHECK(version != 0, "version 0 means that nothing was published");
+  words_->held[buffer_].store(version);
+  words_->newest.store(encode_newest(publication_of(words_->newest.load()) + 1, buffer_));
+  words_->loaned.store(0);
+  words_ = nullptr;
+  return version;
+}
+
 // ---- Slot ----
 
 std::size_t Slot::bytes() const { return words_->bytes; }
