@@ -1,5 +1,7 @@
 #include "paceline/actors/actor_host.h"
 
+#include <stdexcept>
+
 namespace paceline {
 namespace {
 
@@ -30,7 +32,6 @@ void ActorHost::prefetch(SlotRef ref, std::uint64_t at_least) {
 }
 
 void ActorHost::record(const Event& event) {
-  if (context_.budget.stopped() && std::holds_alternative<FaultEvent>(event)) return;
   anonymously_tell(context_.recorder, Observation{self(), context_.train_seconds(), event});
 }
 
@@ -40,7 +41,7 @@ nanoseconds ActorHost::now() const {
 
 Vector ActorHost::allocate(std::string_view name) {
   auto memory = context_.device->allocate(math().bytes(dimension()));
-  PACELINE_CHECK(memory, "{}: {}", place().name(self()), memory.error().message);
+  if (!memory) throw std::runtime_error(memory.error().message);
   const Vector v{memory.value()->data(), dimension()};
   memory_.push_back(std::move(memory).value());
   if (name == "x") math().copy(v, ConstVector(context_.initial.data(), dimension()));

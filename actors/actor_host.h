@@ -2,6 +2,7 @@
 // groups' arenas, events go to the recorder, vectors in the device's memory. WorkerHost and
 // ServiceHost add how they wait.
 //   AH-1 Once the run is stopping nobody waits any more, and what is missing then is not a fault.
+//   AH-2 Memory that cannot be had is an exception, which ends the role and nothing else.
 #pragma once
 
 #include <memory>
@@ -21,6 +22,7 @@ class ActorHost : public RoleHost {
   std::uint64_t newest(SlotRef slot) const override { return context_.arenas->newest(slot); }
   Slot slot(std::uint32_t index) override { return context_.arenas->slot({self(), index}); }
   void record(const Event& event) override;
+  bool stopping() const override { return context_.budget.stopped(); }
   nanoseconds now() const override;
 
  protected:

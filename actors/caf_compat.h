@@ -14,7 +14,6 @@
 #define PACELINE_CAF_1 0
 #include <caf/meta/type_name.hpp>
 #endif
-#include <bit>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/event_based_actor.hpp>
@@ -23,19 +22,9 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
-#include <cstdint>
-#include <string>
 #include <utility>
 
 namespace paceline {
-
-/// A double that survives any serialiser: only its bits travel.
-struct Real64 {
-  std::uint64_t bits = 0;
-  Real64() = default;
-  Real64(double value) : bits(std::bit_cast<std::uint64_t>(value)) {}  // NOLINT: meant to convert
-  operator double() const { return std::bit_cast<double>(bits); }      // NOLINT
-};
 
 // Signatures: Typed<caf::result<R>(A...), ...> on both.
 #if PACELINE_CAF_1
@@ -113,15 +102,6 @@ auto& state(Actor* self) {
   return self->state();
 #else
   return self->state;
-#endif
-}
-
-inline std::string render(caf::actor_system& system, const caf::error& error) {
-#if PACELINE_CAF_1
-  static_cast<void>(system);
-  return to_string(error);
-#else
-  return system.render(error);
 #endif
 }
 

@@ -17,7 +17,9 @@ CourierActor::behavior_type courier(CourierActor::stateful_pointer<CourierState>
         if (fetch.asker != Address{})
           tell(self, context->directory[fetch.asker.index], Fetched{fetch.ticket});
       },
-      [=](Drain) { return state(self).carried; },
+      [=](Drain) {
+        return caf::result<std::uint64_t, bool>{state(self).carried, true};
+      },
   };
 }
 

@@ -1,7 +1,8 @@
 #include "paceline/actors/evaluator.h"
 
-#include <cmath>
+#include <exception>
 #include <memory>
+#include <utility>
 
 #include "paceline/layers/safetensors.h"
 
@@ -32,9 +33,12 @@ Result<> Evaluator::snapshot(Address leader, double t) {
   if (error)
     return Error{error, fmt::format("cannot create {}: {}", folder.string(), error.message())};
   for (const bool of_mean : {false, true}) {
-    PACELINE_TRYV(of_mean ? copy_mean() : copy_leader(leader));
-    const auto path =
-        folder / fmt::format("{:09.2f}-{}.safetensors", t, of_mean ? "mean" : "leader");
+    const Result<> copied = of_mean ? copy_mean() : copy_leader(leader);
+    if (!copied && of_mean && copied.error().code == std::errc::resource_unavailable_try_again)
+      continue;  // a centre's workers
+    PACELINE_TRYV(copied);
+    const auto path = folder / fmt::format("{:05}-{}.safetensors", snapshots_.size(),
+                                           of_mean ? "mean" : "leader");
     PACELINE_TRYV(write_safetensors(path, context_.network.layout(), x_,
                                     checkpoint_metadata(context_.network, context_.data)));
     snapshots_.push_back({t, of_mean, path});
@@ -83,21 +87,12 @@ Result<Assessed> Evaluator::evaluate(double t, bool mean) {
     PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
     PACELINE_TRY(executable_, device_->compile(context_.network.program(), options));
   }
-  const double since = thread_cpu_seconds();
-  Evaluation sum;
-  stream_.rewind();
-  for (const Batch* batch = &stream_.next(); !batch->labels.empty(); batch = &stream_.next()) {
-    const Evaluation part = executable_->evaluate({x_.data(), x_.size()}, *batch);
-    sum.loss_sum += part.loss_sum;
-    sum.errors += part.errors;
-    sum.images += part.images;
-  }
+  const Evaluation sum = paceline::evaluate(*executable_, {x_.data(), x_.size()}, stream_);
   Assessed result;
   result.mean = mean;
   result.t = t;
   result.error = static_cast<double>(sum.errors) / static_cast<double>(sum.images);
   result.loss = sum.loss_sum / static_cast<double>(sum.images);
-  result.cpu_seconds = thread_cpu_seconds() - since;
   return result;
 }
 
@@ -114,31 +109,43 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
   return {[=](const Assess& assess) {
     lower_thread_priority();
     Evaluator& e = *state(self).evaluator;
-    const auto answer = [&](Result<Assessed> result, bool last) {
-      Assessed assessed = result ? std::move(result).value() : Assessed{};
-      if (!result) assessed.failure = result.error();
+    double since = thread_cpu_seconds();
+    const auto tell_run = [&](Assessed assessed, bool last) {
+      const double now = thread_cpu_seconds();
+      assessed.cpu_seconds = now - std::exchange(since, now);
       assessed.what = assess.what;
       assessed.last = last;
-      if (result) tell(self, context->recorder, assessed);
       anonymously_tell(run, assessed);
+      return assessed;
     };
-    switch (assess.what) {
-      case Assess::What::leader:
-        return answer(e.leader(assess.leader, assess.t), true);
-      case Assess::What::mean:
-        return answer(e.mean(assess.t), true);
-      case Assess::What::snapshot: {
-        Assessed saved;
-        saved.what = assess.what;
-        if (auto taken = e.snapshot(assess.leader, assess.t); !taken) saved.failure = taken.error();
-        return anonymously_tell(run, saved);
+    const auto answer = [&](Result<Assessed> result, bool last) {
+      Assessed assessed;
+      if (result)
+        tell(self, context->recorder, tell_run(std::move(result).value(), last));
+      else
+        assessed.failure = result.error(), tell_run(assessed, last);
+    };
+    try {
+      switch (assess.what) {
+        case Assess::What::leader:
+          return answer(e.leader(assess.leader, assess.t), true);
+        case Assess::What::mean:
+          return answer(e.mean(assess.t), true);
+        case Assess::What::snapshot: {
+          Assessed saved;
+          if (auto taken = e.snapshot(assess.leader, assess.t); !taken)
+            saved.failure = taken.error();
+          tell_run(saved, true);
+          return;
+        }
+        case Assess::What::snapshots:
+          for (const Evaluator::Snapshot& s : e.snapshots()) answer(e.evaluate(s), false);
+          tell_run({}, true);
       }
-      case Assess::What::snapshots: {
-        for (const Evaluator::Snapshot& s : e.snapshots()) answer(e.evaluate(s), false);
-        Assessed done;
-        done.what = assess.what;
-        return anonymously_tell(run, done);
-      }
+    } catch (const std::exception& error) {
+      Assessed failed;
+      failed.failure = fail(std::errc::not_enough_memory, "the evaluator: {}", error.what());
+      tell_run(failed, true);
     }
   }};
 }

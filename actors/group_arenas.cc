@@ -30,7 +30,6 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
   }
   for (std::uint32_t j = 0; j < place.groups; ++j) {
     ArenaOptions options;
-    options.name = fmt::format("group{}", j);
     options.layout_hash = layout_hash;
     const std::size_t first_copy = shapes[j].size();
     options.slots = std::move(shapes[j]);
@@ -38,8 +37,13 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
       options.slots.insert(options.slots.end(), kCopiesOfASize, SlotShape{bytes});
     const std::size_t slots = options.slots.size();
     options.pins = std::max<std::size_t>(64, 4 * place.roles());
-    PACELINE_TRY(auto arena, Arena::create(options));
-    all.groups_[j].arena = std::make_unique<Arena>(std::move(arena));
+    Result<Arena> arena = fail(std::errc::file_exists, "");
+    for (int run = 0; !arena && arena.error().code == std::errc::file_exists; ++run) {
+      options.name = fmt::format("run{}-group{}", run, j);  // a process may host several runs
+      arena = Arena::create(options);
+    }
+    if (!arena) return std::move(arena).error();
+    all.groups_[j].arena = std::make_unique<Arena>(std::move(arena).value());
     for (std::size_t k = first_copy; k < slots; ++k)
       all.groups_[j].copies.push_back({SlotRef{}, all.groups_[j].arena->slot(k), 0});
   }
@@ -89,17 +93,6 @@ bool GroupArenas::fetch(std::uint32_t group, SlotRef ref) {
   to->source = ref;
   to->used = ++own.uses;
   return true;
-}
-
-std::size_t GroupArenas::bytes() const {
-  std::size_t sum = 0;
-  for (const Group& group : groups_) sum += group.arena->bytes();
-  return sum;
-}
-
-bool GroupArenas::huge_pages() const {
-  return std::all_of(groups_.begin(), groups_.end(),
-                     [](const Group& g) { return g.arena->huge_pages(); });
 }
 
 }  // namespace paceline

@@ -36,8 +36,6 @@ class GroupArenas {
   /// @return false when nothing was published yet, or readers hold every copy
   bool fetch(std::uint32_t group, SlotRef ref);
   bool local(std::uint32_t group, SlotRef ref) const { return place_.group(ref.owner) == group; }
-  std::size_t bytes() const;
-  bool huge_pages() const;
 
  private:
   struct Copy {

@@ -19,10 +19,11 @@ struct LiveState {
   std::atomic<double> test_error{
       std::numeric_limits<double>::quiet_NaN()};  ///< the leader's, evaluated last
   std::atomic<double> begun{0};  ///< wall_seconds() when training began; 0: not yet
+  std::atomic<double> ended{0};  ///< the same when the last worker ended
 
   double train_seconds(double now) const {
-    const double since = begun.load();
-    return since > 0 ? now - since : 0;
+    const double since = begun.load(), until = ended.load();
+    return since > 0 ? (until > 0 ? until : now) - since : 0;
   }
 };
 

@@ -37,8 +37,9 @@ inline Packet to_packet(const Wire& wire) {
 struct Begin {};  ///< run -> roles: start your protocol role
 struct Stop {};   ///< run -> workers: no further step, no long waits
 struct Tick {};   ///< a service to itself: look at your deadline
-struct Drain {};  ///< run -> services: how many messages have you handled?
-struct Fetch {    ///< role -> courier: bring this slot to our group
+struct Drain {
+};  ///< run -> services: how many messages have you handled, and do you only wait for more?
+struct Fetch {  ///< role -> courier: bring this slot to our group
   SlotRef slot;
   Address asker;             ///< who gets Fetched; nobody: a prefetch
   std::uint64_t ticket = 0;  ///< comes back with the answer
@@ -85,8 +86,8 @@ enum class Placement : std::uint8_t { scheduled, detached };
 /// A worker's front, a local leader, a global leader or centre: all that protocols talk to.
 using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
                         caf::result<void>(Tick), caf::result<void>(Fetched),
-                        caf::result<void>(EngineEnded), caf::result<std::uint64_t>(Drain)>;
-using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t>(Drain)>;
+                        caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain)>;
+using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t, bool>(Drain)>;
 using EvaluatorActor = Typed<caf::result<void>(Assess)>;
 using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
                             caf::result<void>(Assessed), caf::result<Error>(Flush)>;

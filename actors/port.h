@@ -128,7 +128,8 @@ class Port {
   bool running() const { return host_->running(); }
 
   // ---- vectors ----
-  const VectorMath& math() const { return host_->math(); }
+  /// For what is neither a gradient nor an update: all that a protocol does here is coordination.
+  const VectorMath& math() const { return host_->coordination_math(); }
   const Sgd& sgd() const { return host_->sgd(); }
   Rng& rng() const { return host_->rng(); }
   Vector x() const { return vector("x"); }  ///< the role's parameters
@@ -150,7 +151,7 @@ class Port {
   /// Before the gradient of an update(): Sutskever's half step; nothing for other forms of
   /// momentum.
   void look_ahead() const {
-    if (sgd().form == Momentum::sutskever) math().look_ahead(sgd(), x(), vector("momentum"));
+    if (sgd().form == Momentum::sutskever) host_->math().look_ahead(sgd(), x(), vector("momentum"));
   }
   /// The optimiser's step with g(), then the pulls in their order, in one pass.
   void update(std::span<const Pull> pulls = {}) const { host_->update(pulls); }

@@ -35,9 +35,9 @@ struct Recorder {
   void write(const Json& json) {
     if (auto written = file->append(json.dump()); !written) failure = written.error();
   }
-  /// Who leads the run: the global leader where there is one, of a single group its own.
+  /// Who leads the run: the global leader.
   void elected(const LeaderEvent& e) {
-    if (e.rank == kNobody || (e.scope == Scope::local && context->place.groups > 1)) return;
+    if (e.rank == kNobody || e.scope != Scope::global) return;
     const Rank before = context->live.leader.exchange(e.rank);
     if (before != kNobody && before != e.rank) context->live.leader_changes.fetch_add(1);
     context->live.leader_score.store(e.score);

@@ -41,6 +41,7 @@ void RoleHost::count(std::string_view name, std::uint64_t n) {
 
 void RoleHost::record_missing(std::uint64_t round, std::string_view what,
                               std::span<const Address> missing) {
+  if (stopping()) return;
   std::string text =
       fmt::format("round {}: {} waited in vain for {} from", round, place().name(self()), what);
   for (std::size_t i = 0; i < missing.size(); ++i) {

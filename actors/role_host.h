@@ -98,14 +98,15 @@ class RoleHost {
   /// Whether the role may take another step: budget and stop flag.
   virtual bool running() = 0;
   virtual void record(const Event& event) = 0;
+  /// The run is being ended: waits are cut short, and what is missing then is no fault.
+  virtual bool stopping() const { return false; }
   /// For the words in faults alone: protocols read no clock.
   virtual nanoseconds now() const = 0;
 
   // Whole-vector work, virtual so that a runtime can account its time; an override calls this one.
   /// Lets `write` fill a buffer of an own slot, and publishes it. @return the version, or 0 when
   /// readers hold every other buffer (counted as "busy")
-  virtual std::uint64_t publish(std::uint32_t slot,
-                                const std::function<void(std::span<std::byte>)>& write);
+  std::uint64_t publish(std::uint32_t slot, const std::function<void(std::span<std::byte>)>& write);
   /// x -= strength (x - leader)
   virtual void pull(const Pull& pull);
   /// The optimiser's step on x, then the pulls, in one pass.
@@ -117,6 +118,8 @@ class RoleHost {
   const Place& place() const { return setup_.place; }
   const void* hyper() const { return setup_.hyper; }
   const VectorMath& math() const { return *setup_.math; }
+  /// What protocols compute with beside gradients and updates; a runtime may account its time.
+  virtual const VectorMath& coordination_math() const { return math(); }
   std::size_t dimension() const { return setup_.dimension; }
   Sgd& sgd() { return sgd_; }
   Rng& rng() { return rng_; }

@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <exception>
+#include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "paceline/actors/courier.h"
 #include "paceline/actors/evaluator.h"
 #include "paceline/actors/metrics_file.h"
+#include "paceline/actors/protocol_settings.h"
 #include "paceline/actors/recorder.h"
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
@@ -20,23 +24,6 @@ namespace paceline {
 namespace {
 
 using namespace std::chrono_literals;
-
-Settings settings_of(const RunOptions& o, const Protocol& protocol) {
-  Settings all{{"mode", o.mode == Mode::barrier ? "barrier" : "nonblocking"},
-               {"tau", fmt::format("{}", o.tau)},
-               {"tau_global", fmt::format("{}", o.tau_global)},
-               {"pull", fmt::format("{}", o.pull)},
-               {"pull_global", fmt::format("{}", o.pull_global)},
-               {"score_window", fmt::format("{}", o.score_window)},
-               {"staleness", fmt::format("{}", o.staleness)},
-               {"lockstep", o.deterministic ? "true" : "false"},
-               {"patience", fmt::format("{}", o.patience)}};
-  const std::vector<std::string> known = protocol.setting_names();
-  std::erase_if(all, [&](const auto& setting) {
-    return std::ranges::find(known, setting.first) == known.end();
-  });
-  return all;
-}
 
 /// In total; 0: no bound. A deterministic run shares them evenly.
 std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
@@ -61,32 +48,33 @@ class Ride {
         self_(system) {}
 
   Result<RunSummary> go() {
-    const double started = wall_seconds();
-    PACELINE_TRYV(spawn());
-    if (auto ready = await_engines(); !ready) {
-      wind_up();
-      return ready.error();
+    Result<> all = success();
+    try {
+      all = ride();
+    } catch (const std::exception& error) {  // no thread, no memory, or the progress callback's own
+      all =
+          fail(std::errc::resource_unavailable_try_again, "the run cannot go on: {}", error.what());
     }
-    train();
-    const double train_seconds = context_.live.train_seconds(wall_seconds());
-    drain();
-    const Result<> written = finish(train_seconds, started);
     wind_up();
-    PACELINE_TRYV(written);
+    PACELINE_TRYV(all);
     return summary_;
   }
 
  private:
+  Result<> ride();
   Result<> spawn();
   Result<> await_engines();
   void train();
   void drain();
-  Result<> finish(double train_seconds, double started);
+  Result<> finish(double started);
+  void count_up();
   void wind_up();
 
   void stop(const char* why);
   void look_around();
-  void assess(Assess::What what);
+  void assess(Assess::What what, Address of);
+  template <class Actor>
+  void end(const Actor& actor);
   void assessed(const Assessed& result);
   void await_assessment();
   Result<> flush();
@@ -109,6 +97,19 @@ class Ride {
   Error failure_;  // of writing or evaluating, the last
   RunSummary summary_;
 };
+
+Result<> Ride::ride() {
+  const double started = wall_seconds();
+  PACELINE_TRYV(spawn());
+  if (auto ready = await_engines(); !ready) {
+    std::error_code ignored;  // the folder holds no run yet
+    std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
+    return ready;
+  }
+  train();
+  drain();
+  return finish(started);
+}
 
 Result<> Ride::spawn() {
   PACELINE_TRY(auto file, MetricsFile::create(options_.directory / "metrics.jsonl"));
@@ -134,11 +135,16 @@ Result<> Ride::spawn() {
 
 Result<> Ride::await_engines() {
   Result<> all = success();
-  for (std::size_t ready = 0; ready < workers_.size(); ++ready)
-    self_->receive([&](const EngineReady& engine) {
-      if (engine.error.code && all)
-        all = fail(engine.error.code, "worker {}: {}", engine.rank, engine.error.message);
-    });
+  for (std::size_t ready = 0; ready < workers_.size();) {
+    self_->receive(
+        [&](const EngineReady& engine) {
+          ++ready;
+          if (engine.error.code && all)
+            all = fail(engine.error.code, "worker {}: {}", engine.rank, engine.error.message);
+        },
+        caf::after(250ms) >> [] {});
+    if (control_.stopping()) stop("interrupt");
+  }
   return all;
 }
 
@@ -155,6 +161,7 @@ void Ride::train() {
         [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
     look_around();
   }
+  context_.live.ended.store(wall_seconds());
   if (summary_.ended_by.empty())
     summary_.ended_by = crashed_ == workers_.size() ? "error" : "steps";
 }
@@ -175,19 +182,22 @@ void Ride::look_around() {
   if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && leader() != Address{} &&
       summary_.ended_by.empty()) {
     assessed_at_ = t;
-    assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot);
+    assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot,
+           leader());
   }
   report("train");
 }
 
-void Ride::assess(Assess::What what) {
+void Ride::assess(Assess::What what, Address of) {
   assessing_ = true;
-  tell(&*self_, evaluator_, Assess{what, leader(), context_.train_seconds()});
+  tell(&*self_, evaluator_, Assess{what, of, context_.train_seconds()});
 }
 
 void Ride::assessed(const Assessed& result) {
   if (result.last) assessing_ = false;
   summary_.evaluation_cpu_seconds += result.cpu_seconds;
+  if (result.failure.code == std::errc::resource_unavailable_try_again)
+    return;  // nothing published yet
   if (result.failure.code) {
     failure_ = result.failure;
     return stop("error");
@@ -207,41 +217,73 @@ void Ride::await_assessment() {
   }
 }
 
-/// Lets leaders handle what the workers sent last: an exit message would overtake it.
+/// Lets leaders handle what the workers sent last, and centres publish: an exit message would
+/// overtake that.
 void Ride::drain() {
-  for (std::uint64_t before = 1, after = 0; before != after;) {
+  const double until = wall_seconds() + options_.patience;
+  bool settled = false;
+  for (std::uint64_t before = 1, after = 0;
+       (before != after || !settled) && wall_seconds() < until;) {
     before = std::exchange(after, 0);
-    const auto add = [&](std::uint64_t handled) { after += handled; };
+    settled = true;
     const auto drained = [&](const auto& actor) {
-      ask(&*self_, actor, 10s, Drain{}).receive(add, [](const caf::error&) {});
+      ask(&*self_, actor, 10s, Drain{})
+          .receive(
+              [&](std::uint64_t handled, bool waits) {
+                after += handled;
+                settled = settled && waits;
+              },
+              [](const caf::error&) {});
     };
     for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
       if (context_.directory[i]) drained(context_.directory[i]);
     for (const CourierActor& courier : context_.couriers) drained(courier);
+    if (!settled) std::this_thread::sleep_for(5ms);
   }
+  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+    if (context_.directory[i]) end(context_.directory[i]);
   static_cast<void>(flush());  // and the recorder has seen the last election
 }
 
-Result<> Ride::finish(double train_seconds, double started) {
+Result<> Ride::finish(double started) {
   await_assessment();
   const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
+  if (begun) {  // before anything else can fail
+    const Pin pin = context_.arenas->slot({best, kParameters}).pin();
+    const auto* x = reinterpret_cast<const float*>(pin.bytes().data());
+    PACELINE_TRYV(write_safetensors(options_.directory / "leader.safetensors",
+                                    context_.network.layout(),
+                                    {x, context_.network.layout().elements},
+                                    checkpoint_metadata(context_.network, context_.data)));
+  }
   if (begun && !failure_.code) {
     if (options_.evaluate == Evaluate::after) {
-      assess(Assess::What::snapshots);
+      assess(Assess::What::snapshots, best);
       await_assessment();
     }
     for (const Assess::What what : {Assess::What::leader, Assess::What::mean}) {
-      assessing_ = true;
-      tell(&*self_, evaluator_, Assess{what, best, train_seconds});
+      assess(what, best);
       await_assessment();
     }
   }
+  count_up();
+  PACELINE_TRYV(flush());
+  if (failure_.code) return failure_;
+  if (crashed_ == workers_.size())
+    return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
+                (options_.directory / "metrics.jsonl").string());
+  summary_.wall_seconds = wall_seconds() - started;
+  return write_file_atomically(options_.directory / "summary.json", summary_json(summary_));
+}
+
+void Ride::count_up() {
   summary_.test_error_leader = last_leader_ ? last_leader_->error : NAN;
   summary_.test_error_mean = last_mean_ ? last_mean_->error : NAN;
-  summary_.train_seconds = train_seconds;
+  summary_.train_seconds = context_.train_seconds();
   summary_.steps = context_.live.steps.load();
-  summary_.images_per_second = static_cast<double>(summary_.steps * options_.batch) / train_seconds;
+  summary_.images_per_second =
+      static_cast<double>(summary_.steps * options_.batch) / summary_.train_seconds;
   summary_.leader_changes = context_.live.leader_changes.load();
   summary_.seed = options_.seed;
   double coordination = 0, trained = 0;
@@ -255,37 +297,26 @@ Result<> Ride::finish(double train_seconds, double started) {
   }
   for (const ServiceHost& service : services_) add_counts(service);
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
-  PACELINE_TRYV(flush());
-  if (failure_.code) return failure_;
-  if (crashed_ == workers_.size())
-    return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
-                (options_.directory / "metrics.jsonl").string());
-  if (begun) {
-    const Pin pin = context_.arenas->slot({best, kParameters}).pin();
-    const auto* x = reinterpret_cast<const float*>(pin.bytes().data());
-    PACELINE_TRYV(write_safetensors(options_.directory / "leader.safetensors",
-                                    context_.network.layout(),
-                                    {x, context_.network.layout().elements},
-                                    checkpoint_metadata(context_.network, context_.data)));
-  }
-  summary_.wall_seconds = wall_seconds() - started;
-  return write_file_atomically(options_.directory / "summary.json", summary_json(summary_));
+}
+
+/// Ends an actor, and returns when it has ended.
+template <class Actor>
+void Ride::end(const Actor& actor) {
+  if (!actor) return;
+  self_->monitor(actor);
+  self_->send_exit(actor, caf::exit_reason::user_shutdown);
+  self_->receive([](const caf::down_msg&) {});
 }
 
 /// Ends whatever still lives, in an order in which nobody waits for somebody who is gone.
 void Ride::wind_up() {
   context_.budget.stop();
-  for (Rank r = 0; r < context_.place.workers(); ++r) tell(&*self_, context_.directory[r], Stop{});
+  for (const RoleActor& role : context_.directory)
+    if (role) tell(&*self_, role, Stop{});
   while (alive_ > 0)
     self_->receive([&](const EngineEnded&) { --alive_; }, [](const Assessed&) {},
                    [](const EngineReady&) {});
-  const auto end = [&](const auto& actor) {
-    self_->monitor(actor);
-    self_->send_exit(actor, caf::exit_reason::user_shutdown);
-    self_->receive([](const caf::down_msg&) {});
-  };
-  for (const RoleActor& role : context_.directory)
-    if (role) end(role);
+  for (const RoleActor& role : context_.directory) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
   end(evaluator_);
   end(context_.recorder);
@@ -295,18 +326,23 @@ void Ride::wind_up() {
 Result<> Ride::flush() {
   Error failure;
   ask(&*self_, context_.recorder, 30s, Flush{})
-      .receive([&](Error& answer) { failure = std::move(answer); }, [](const caf::error&) {});
+      .receive([&](Error& answer) { failure = std::move(answer); },
+               [&](const caf::error&) {
+                 failure = fail(std::errc::io_error, "the recorder of {} does not answer",
+                                (options_.directory / "metrics.jsonl").string());
+               });
   if (!failure.code) return success();
   return failure_ = failure;
 }
 
+/// Whose parameters are the run's result so far; nobody's before the first election or publish.
 Address Ride::leader() const {
-  if (context_.protocol->has_centre()) return context_.place.global();
   const Rank rank = context_.live.leader.load();
-  if (rank != kNobody) return context_.place.worker(rank);
-  return context_.place.workers() == 1 && context_.arenas->newest({{0}, kParameters}) > 0
-             ? Address{0}
-             : Address{};
+  const Address best = context_.protocol->has_centre() ? context_.place.global()
+                       : rank != kNobody               ? context_.place.worker(rank)
+                       : context_.place.workers() == 1 ? context_.place.worker(0)
+                                                       : Address{};
+  return best != Address{} && context_.arenas->newest({best, kParameters}) > 0 ? best : Address{};
 }
 
 void Ride::report(const char* phase) {
@@ -333,16 +369,18 @@ void Ride::report(const char* phase) {
 
 }  // namespace
 
-Result<RunSummary> run(caf::actor_system& system, const RunOptions& options, const Network& network,
+Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const Network& network,
                        const Data& data, RunControl& control,
                        const std::function<void(const Progress&)>& progress) {
-  PACELINE_TRYV(check(options));
+  PACELINE_TRYV(check(given));
+  RunOptions options = given;
+  if (options.sgd.learning_rate == 0)
+    options.sgd.learning_rate = Network::default_learning_rate(network.name());
   RunContext context(options, network, data, planned_steps(options, data));
   context.place = {options.groups, options.workers / options.groups};
   context.protocol = find_protocol(options.protocol);
-  PACELINE_CHECK(context.protocol, "check() lets no unknown protocol through");
   PACELINE_TRY(context.hyper,
-               context.protocol->hyper(settings_of(options, *context.protocol), context.place));
+               context.protocol->hyper(settings_for(*context.protocol, options), context.place));
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
   const std::size_t dimension = network.layout().elements;
   context.initial.resize(dimension);

@@ -27,8 +27,7 @@ namespace paceline {
 enum class Mode : std::uint8_t { barrier, nonblocking };
 enum class Evaluate : std::uint8_t { beside, after };
 
-/// Everything that decides a run. CONTRACTS of units: counts are totals, times are seconds,
-/// `workers` is over all groups.
+/// Everything that decides a run. Times are seconds; `workers` is over all groups.
 struct RunOptions {
   std::string protocol = "lsgd";
   Mode mode = Mode::nonblocking;

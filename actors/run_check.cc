@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "paceline/actors/protocol.h"
+#include "paceline/actors/protocol_settings.h"
 #include "paceline/actors/run.h"
 #include "paceline/layers/nearest.h"
 
@@ -111,6 +111,26 @@ Result<> check_end(const RunOptions& o) {
   return success();
 }
 
+/// What differs from its default and means nothing to the protocol was meant for another one.
+Result<> check_meaning(const RunOptions& o) {
+  const Settings given = coordination_settings(o), usual = coordination_settings(RunOptions{});
+  const Settings known = settings_for(*find_protocol(o.protocol), o);
+  if (o.deterministic && !known.contains("lockstep")) {
+    return refusal(
+        "--deterministic contradicts --protocol {}, whose order of events is the machine's: leave "
+        "it out",
+        o.protocol);
+  }
+  for (const auto& [name, value] : given) {
+    if (value == usual.at(name) || known.contains(name)) continue;
+    std::string option = name;
+    std::ranges::replace(option, '_', '-');
+    return refusal("--{} {} means nothing to --protocol {}: leave it out", option, value,
+                   o.protocol);
+  }
+  return success();
+}
+
 /// The same bits ask for the same steps in the same order: nothing may depend on a clock.
 Result<> check_determinism(const RunOptions& o) {
   if (!o.deterministic) return success();
@@ -138,6 +158,7 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_steps_of_sgd(options.sgd));
   PACELINE_TRYV(check_end(options));
   PACELINE_TRYV(check_determinism(options));
+  PACELINE_TRYV(check_meaning(options));
   if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);

@@ -43,9 +43,10 @@ void ServiceHost::deliver(const Packet& packet) {
 }
 
 void ServiceHost::tick() {
-  armed_ = false;
+  const auto now = actor_->clock().now();
+  if (now >= armed_for_) armed_for_ = Clock::time_point::max();
   if (!receiving_ && !pinning_) return;
-  if (actor_->clock().now() < deadline_) return wait_until(deadline_);
+  if (now < deadline_) return wait_until(deadline_);
   resume(receiving_ ? std::exchange(receiving_, nullptr)->role
                     : std::exchange(pinning_, nullptr)->role);
 }
@@ -60,10 +61,11 @@ void ServiceHost::fetched(std::uint64_t answered) {
 
 void ServiceHost::wait_until(Clock::time_point deadline) {
   deadline_ = deadline;
-  if (std::exchange(armed_, true)) return;
-  tell_after(actor_, RoleActor{actor_},
-             std::max<caf::timespan>(deadline - actor_->clock().now(), caf::timespan::zero()),
-             Tick{});
+  if (deadline >= armed_for_) return;
+  armed_for_ = deadline;
+  const auto left =
+      std::max<caf::timespan>(deadline - actor_->clock().now(), caf::timespan::zero());
+  tell_after(actor_, RoleActor{actor_}, left, Tick{});
 }
 
 void ServiceHost::resume(std::coroutine_handle<> parked) {
@@ -79,6 +81,9 @@ void ServiceHost::end() {
       record(FaultEvent{0, fmt::format("{} ended: {}", place().name(self()), e.what())});
     }
   for (Packet packet; inbox_.take(Wanted{}, packet);) send_back(packet);
+  const Address global = place().global();
+  if (self() != global && context_.directory[global.index])
+    send(global, gone_packet(self(), role_.error() != nullptr));
 }
 
 void ServiceHost::send_back(const Packet& packet) {
@@ -100,7 +105,9 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
       [=](Tick) { host->tick(); },
       [=](const Fetched& fetched) { host->fetched(fetched.ticket); },
       [=](const EngineEnded&) {},
-      [=](Drain) { return host->handled(); },
+      [=](Drain) {
+        return caf::result<std::uint64_t, bool>{host->handled(), host->settled()};
+      },
   };
 }
 

@@ -3,7 +3,8 @@
 // thread ever waits for memory.
 //   SV-1 The role runs inside its actor's handlers and nowhere else, so it needs no lock.
 //   SV-2 After the role's end, what still comes for it goes back as Gone.
-//   SV-3 One timer an actor, re-armed when it fires: waits far outnumber time-outs.
+//   SV-3 A timer is asked for only when none fires early enough already: waits far outnumber
+//   time-outs.
 #pragma once
 
 #include <caf/actor_clock.hpp>
@@ -31,6 +32,8 @@ class ServiceHost : public ActorHost {
   void tick();
   void fetched(std::uint64_t ticket);
   std::uint64_t handled() const { return handled_; }  ///< packets and answers so far
+  /// Nothing goes on in the role but waiting for messages.
+  bool settled() const { return ended_ || (receiving_ && receiving_->wanted.kinds != 0); }
   /// Destroys the parked role, and its pins with it. After the actor's end.
   void clear() { role_ = {}; }
 
@@ -47,7 +50,8 @@ class ServiceHost : public ActorHost {
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   Clock::time_point deadline_{};
-  bool armed_ = false, ended_ = false;
+  Clock::time_point armed_for_ = Clock::time_point::max();  // the next Tick that was asked for
+  bool ended_ = false;
   std::uint64_t handled_ = 0;
 };
 

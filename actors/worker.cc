@@ -10,21 +10,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Adds the thread's CPU time of a scope, or a share of it.
-class CpuTime {
- public:
-  CpuTime(double& to, double share = 1) : to_(to), share_(share) {}
-  ~CpuTime() { to_ += share_ * (thread_cpu_seconds() - since_); }
-
- private:
-  double& to_;
-  const double share_;
-  const double since_ = thread_cpu_seconds();
-};
-
 }  // namespace
 
-WorkerHost::WorkerHost(RunContext& context, Rank rank) : ActorHost(context, {rank}) {}
+WorkerHost::WorkerHost(RunContext& context, Rank rank)
+    : ActorHost(context, {rank}), metered_math_(math(), coordination_cpu_) {}
 
 bool WorkerHost::start(GradientOp& op) {
   PACELINE_CHECK(claimed_ || running(), "worker {}: a gradient beyond the budget", self().index);
@@ -59,20 +48,14 @@ bool WorkerHost::running() {
   return claimed_ || (claimed_ = context_.budget.claim());
 }
 
-std::uint64_t WorkerHost::publish(std::uint32_t index,
-                                  const std::function<void(std::span<std::byte>)>& write) {
-  const CpuTime time(publish_pull_cpu_);
-  return RoleHost::publish(index, write);
-}
-
 void WorkerHost::pull(const Pull& pull) {
-  const CpuTime time(publish_pull_cpu_);
+  const CpuTime time(coordination_cpu_);
   RoleHost::pull(pull);
 }
 
 void WorkerHost::update(std::span<const Pull> pulls) {
   if (pulls.empty()) return RoleHost::update(pulls);
-  const CpuTime time(publish_pull_cpu_, coordination_share(pulls.size()));
+  const CpuTime time(coordination_cpu_, coordination_share(pulls.size()));
   RoleHost::update(pulls);
 }
 
@@ -108,41 +91,51 @@ void WorkerHost::fetched(std::uint64_t ticket) {
 }
 
 EngineEnded WorkerHost::live(const caf::actor& run) {
-  EngineEnded end{self().index, true};
+  EngineEnded end{self().index, false};
+  Result<> built = success();
   try {
-    const auto built = build();
-    anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
-      if (!begun_ || !built) return end;
-    }
-    const double since = wall_seconds();
-    role_ = context_.protocol->worker.start(*this);
-    for (role_.resume(); !role_.done();) {
-      const double waits_since = wall_seconds();
-      std::coroutine_handle<> parked;
-      if (receiving_) {
-        ReceiveOp& op = *std::exchange(receiving_, nullptr);
-        wait_for_message(op);
-        parked = op.role;
-      } else {
-        PinOp& op = *std::exchange(pinning_, nullptr);
-        wait_for_pin(op);
-        parked = op.role;
-      }
-      blocked_ += wall_seconds() - waits_since;
-      parked.resume();
-    }
-    train_seconds_ = wall_seconds() - since;
-    if (role_.error()) std::rethrow_exception(role_.error());
-    end.crashed = false;
+    built = build();
   } catch (const std::exception& error) {
-    record(FaultEvent{0, fmt::format("worker {} ended: {}", self().index, error.what())});
+    built = fail(std::errc::not_enough_memory, "cannot build its engine: {}", error.what());
   }
+  anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
+  }
+  if (built && begun_) {
+    const double since = wall_seconds();
+    live_role();
+    train_seconds_ = wall_seconds() - since;
+  }
+  if (const std::exception_ptr error = role_.error()) try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& e) {
+      end.crashed = true;
+      record(FaultEvent{0, fmt::format("worker {} ended: {}", self().index, e.what())});
+    }
   role_ = {};
   engine_.reset();
   return end;
+}
+
+void WorkerHost::live_role() {
+  role_ = context_.protocol->worker.start(*this);
+  for (role_.resume(); !role_.done();) {
+    const double since = wall_seconds();
+    std::coroutine_handle<> parked;
+    if (receiving_) {
+      ReceiveOp& op = *std::exchange(receiving_, nullptr);
+      wait_for_message(op);
+      parked = op.role;
+    } else {
+      PinOp& op = *std::exchange(pinning_, nullptr);
+      wait_for_pin(op);
+      parked = op.role;
+    }
+    blocked_ += wall_seconds() - since;
+    parked.resume();
+  }
 }
 
 Result<> WorkerHost::build() {
@@ -227,7 +220,9 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, Wor
         for (Packet packet; left.take(Wanted{}, packet);) send_back(packet);
         anonymously_tell(run, end);
       },
-      [=](Drain) -> std::uint64_t { return 0; },
+      [=](Drain) {
+        return caf::result<std::uint64_t, bool>{0, true};
+      },
   };
 }
 

@@ -17,6 +17,7 @@
 #include "paceline/actors/actor_host.h"
 #include "paceline/actors/gradient_engine.h"
 #include "paceline/actors/mailbox.h"
+#include "paceline/actors/metered_math.h"
 #include "paceline/actors/task.h"
 
 namespace paceline {
@@ -31,10 +32,9 @@ class WorkerHost final : public ActorHost {
   bool start(PinOp& op) override;
   bool take(const Wanted& wanted, Packet& out) override;
   bool running() override;
-  std::uint64_t publish(std::uint32_t slot,
-                        const std::function<void(std::span<std::byte>)>& write) override;
   void pull(const Pull& pull) override;
   void update(std::span<const Pull> pulls) override;
+  const VectorMath& coordination_math() const override { return metered_math_; }
 
   // The front's side, from any thread.
   /// @return false after the engine's end: the packet is the front's to send back
@@ -51,11 +51,12 @@ class WorkerHost final : public ActorHost {
   Mailbox close();
 
   // After live() has returned.
-  double coordination_seconds() const { return publish_pull_cpu_ + blocked_; }
+  double coordination_seconds() const { return coordination_cpu_ + blocked_; }
   double train_seconds() const { return train_seconds_; }
 
  private:
   Result<> build();
+  void live_role();
   void wait_for_message(ReceiveOp& op);
   void wait_for_pin(PinOp& op);
   void report_progress(double loss);
@@ -65,7 +66,8 @@ class WorkerHost final : public ActorHost {
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   bool claimed_ = false;  // a step that no gradient has used yet
-  double publish_pull_cpu_ = 0, blocked_ = 0, train_seconds_ = 0;
+  double coordination_cpu_ = 0, blocked_ = 0, train_seconds_ = 0;
+  MeteredMath metered_math_;  // adds to coordination_cpu_
   double reported_at_ = 0;
   std::uint64_t reported_steps_ = 0;
 

@@ -108,14 +108,7 @@ Result<Evaluation> test(Device& device, const Network& network, std::span<const 
   PACELINE_TRY(const auto executable,
                device.compile(network.program(), {.batch = kBatch, .training = false}));
   TestStream stream(data, *data.test, network.image(), kBatch);
-  Evaluation sum;
-  for (const Batch* batch = &stream.next(); !batch->labels.empty(); batch = &stream.next()) {
-    const Evaluation part = executable->evaluate({x->data(), weights.size()}, *batch);
-    sum.loss_sum += part.loss_sum;
-    sum.errors += part.errors;
-    sum.images += part.images;
-  }
-  return sum;
+  return evaluate(*executable, {x->data(), weights.size()}, stream);
 }
 
 Result<> evaluate_file(const std::string& file, const GivenOptions& options) {

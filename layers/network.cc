@@ -1,6 +1,7 @@
 #include "paceline/layers/network.h"
 
 #include <fmt/ranges.h>
+#define XXH_INLINE_ALL  // header only: nothing for consumers to link
 #include <xxhash.h>
 
 #include <algorithm>

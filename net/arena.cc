@@ -140,7 +140,8 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
     return fail_errno(errno, "arena {} cannot lock {}", options.name, segment);
   PACELINE_TRYV(check_room(mapping->file, options.name, bytes));
   if (ftruncate(mapping->file, static_cast<off_t>(bytes)) != 0)
-    return fail_errno(errno, "arena {} cannot grow to {}", options.name, in_words(bytes));
+    return fail_errno(errno, "arena {} cannot grow to {}{}", options.name, in_words(bytes),
+                      errno == EFBIG ? " (a limit on file sizes: ulimit -f unlimited)" : "");
   // Mapping first lets pages be huge; reserving what is not there yet has the last word.
   PACELINE_TRYV(mapping->map(bytes, options.huge_pages));
   PACELINE_TRYV(reserve(mapping->file, options.name, bytes));
@@ -176,6 +177,7 @@ Result<Arena> Arena::local(const ArenaOptions& options) {
   if (mapping->memory == MAP_FAILED)
     return fail_errno(errno, "arena {} cannot map {}", options.name, in_words(bytes));
   mapping->bytes = bytes;
+  madvise(mapping->memory, bytes, MADV_NOHUGEPAGE);  // touching one slot shall not cost 2 MiB
   write_layout(mapping->memory, options);
   return Arena(std::move(mapping));
 }

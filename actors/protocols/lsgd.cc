@@ -23,6 +23,7 @@
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
 //   LS-4 The global leader, if of another group, lies in a group's arena before that group hears of
 //   it, and stays pinned there until the next.
+#include <cmath>
 #include <set>
 
 #include "paceline/actors/election.h"
@@ -101,7 +102,8 @@ struct Lsgd {
 
     explicit Offer(Port<Lsgd> p) : port(p), window(p.hyper().score_window) {}
     void send(std::uint64_t version, std::uint64_t round) {
-      const double score = window.score();
+      // A loss may stay finite on parameters that are not: max(NaN, 0) is 0 in many a ReLU.
+      const double score = port.math().finite(port.x()) ? window.score() : INFINITY;
       if (version) port.record(ScoreEvent{round == kFinal ? 0 : round, score, version});
       port.send(port.leader(), Score{score, version, round == kFinal}, round);
     }

@@ -102,4 +102,8 @@ class TestStream {
   Batch batch_;
 };
 
+/// Runs the whole set through a network.
+/// @param x [P] in the executable's device memory
+Evaluation evaluate(Executable& executable, ConstVector x, TestStream& stream);
+
 }  // namespace paceline

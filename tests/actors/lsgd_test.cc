@@ -319,5 +319,25 @@ TEST(Lsgd, TheFinalLeaderIsTheBestOfTheLastOffers) {
   EXPECT_EQ(last->version, time.worker(3).slot(kParameters).version());
 }
 
+TEST(Lsgd, ParametersThatAreNotFiniteNeverLeadThoughTheirLossIs) {
+  VirtualRun run = plan("lsgd", {2, 2}, {{"tau", "1"}, {"tau_global", "2"}, {"score_window", "1"}});
+  run.engine = [](Rank r) { return std::make_unique<Level<double>>(r == 0 ? 0.5 : 1.0); };
+  const auto usual = run.initial;
+  run.initial = [usual](Address who, Vector x) {
+    usual(who, x);
+    if (who.index == 0) elements<double>(x)[3] = NAN;
+  };
+  VirtualTime time = ride(run);
+  int elections = 0;
+  for (const auto& record : time.records())
+    if (const auto* e = std::get_if<LeaderEvent>(&record.event)) {
+      EXPECT_NE(e->rank, 0u);
+      ++elections;
+    }
+  EXPECT_GT(elections, 100);
+  for (Rank r = 1; r < 4; ++r)
+    EXPECT_TRUE(run.math->finite(time.worker(r).vector("x"))) << "worker " << r;
+}
+
 }  // namespace
 }  // namespace paceline

@@ -3,27 +3,16 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include <fstream>
-#include <iterator>
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
 
 class MetricsFileTest : public testing::Test {
  protected:
-  MetricsFileTest()
-      : path(std::filesystem::temp_directory_path() /
-             fmt::format("paceline-metrics-{}", ::getpid())) {
-    std::filesystem::remove(path);
-  }
-  ~MetricsFileTest() override { std::filesystem::remove(path); }
-  std::string content() const {
-    std::ifstream in(path);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  const std::filesystem::path path;
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "metrics.jsonl";
 };
 
 TEST_F(MetricsFileTest, HasEveryLineOnceItIsFlushed) {
@@ -31,7 +20,7 @@ TEST_F(MetricsFileTest, HasEveryLineOnceItIsFlushed) {
   ASSERT_TRUE(file.append("{\"a\":1}"));
   ASSERT_TRUE(file.append("{\"a\":2}"));
   ASSERT_TRUE(file.flush());
-  EXPECT_EQ(content(), "{\"a\":1}\n{\"a\":2}\n");
+  EXPECT_EQ(content(path), "{\"a\":1}\n{\"a\":2}\n");
 }
 
 TEST_F(MetricsFileTest, IsNeverWrittenOver) {
@@ -54,7 +43,7 @@ TEST_F(MetricsFileTest, KeepsWholeLinesOnlyWhenThereIsNoRoomForMore) {
   ::signal(SIGXFSZ, before);
   ASSERT_FALSE(written) << "1100 bytes do not fit into 1000";
   EXPECT_NE(written.error().message.find(path.string()), std::string::npos);
-  const std::string text = content();
+  const std::string text = content(path);
   EXPECT_EQ(text.size() % 100, 0u);
   EXPECT_TRUE(text.empty() || text.back() == '\n');
   EXPECT_FALSE(file.append("more")) << "the error stays";

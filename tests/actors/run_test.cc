@@ -2,6 +2,7 @@
 #include "paceline/actors/run.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -11,6 +12,7 @@
 
 #include "paceline/actors/caf_compat.h"
 #include "paceline/layers/safetensors.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
@@ -19,7 +21,7 @@ namespace fs = std::filesystem;
 
 class Run : public testing::Test {
  protected:
-  Run() : directory(fs::temp_directory_path() / fmt::format("paceline-run-{}", ::getpid())) {
+  Run() {
     use_sharing_scheduler(config, 2);
     options.groups = 2;
     options.workers = 4;
@@ -31,7 +33,6 @@ class Run : public testing::Test {
     options.sgd.learning_rate = 0.01;
     options.directory = directory;
   }
-  ~Run() override { fs::remove_all(directory); }
 
   Result<RunSummary> go() {
     fs::remove_all(directory);
@@ -55,7 +56,8 @@ class Run : public testing::Test {
     return n;
   }
 
-  const fs::path directory;
+  const TemporaryFolder folder;
+  const fs::path directory = folder / "run";
   caf::actor_system_config config;
   const Data data = open_data("synthetic:train=256,test=64").value();
   const Network network = Network::named("lenet", data.train->image, data.train->classes).value();
@@ -150,7 +152,11 @@ TEST_F(Run, WorkersWhoseLossIsNotFiniteNeverLeadAndTheRunStillEnds) {
 TEST_F(Run, SnapshotsAreEvaluatedAfterTheTrainingClockHasStopped) {
   options.evaluate = Evaluate::after;
   options.evaluate_every = 0.01;
-  options.steps = 60;
+  options.steps = 1'000'000;
+  int looks = 0;
+  on_progress = [&](const Progress& p) {
+    if (p.leader && ++looks == 4) control.stop();
+  };
   const auto summary = go();
   ASSERT_TRUE(summary) << summary.error().message;
   int snapshots = 0;
@@ -163,10 +169,89 @@ TEST_F(Run, SnapshotsAreEvaluatedAfterTheTrainingClockHasStopped) {
 
 TEST_F(Run, EasgdTrainsOnTheSameActors) {
   options.protocol = "easgd";
+  options.tau_global = RunOptions{}.tau_global;  // which mean nothing to it
+  options.score_window = RunOptions{}.score_window;
   const auto summary = go();
   ASSERT_TRUE(summary) << summary.error().message;
   EXPECT_EQ(summary.value().steps, 40u);
   EXPECT_GT(summary.value().events.at("elastic"), 4u);
+}
+
+TEST_F(Run, EasgdIsSnapshotAsItsCentreAlone) {
+  options.protocol = "easgd";
+  options.tau_global = RunOptions{}.tau_global;
+  options.score_window = RunOptions{}.score_window;
+  options.evaluate = Evaluate::after;
+  options.evaluate_every = 0.01;
+  options.steps = 1'000'000;
+  int looks = 0;
+  on_progress = [&](const Progress& p) {
+    if (p.steps > 8 && ++looks == 4) control.stop();
+  };
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  int snapshots = 0, means = 0;
+  for (const auto& line : metrics()) {
+    if (line.at("event") != "evaluate") continue;
+    ++(line.at("of") == "mean" ? means : snapshots);
+  }
+  EXPECT_GE(snapshots, 2);
+  EXPECT_EQ(means, 1) << "only at the end do the workers publish";
+}
+
+TEST_F(Run, DianaTrainsOnTheSameActors) {
+  options.protocol = "diana";
+  options.tau = RunOptions{}.tau;
+  options.tau_global = RunOptions{}.tau_global;
+  options.score_window = RunOptions{}.score_window;
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().steps, 40u);
+  EXPECT_TRUE(std::isfinite(summary.value().test_error_leader));
+}
+
+TEST_F(Run, WhatMeansNothingToAProtocolIsRefused) {
+  options.protocol = "easgd";
+  const auto summary = go();
+  ASSERT_FALSE(summary);
+  EXPECT_EQ(summary.error().message,
+            "--score-window 2 means nothing to --protocol easgd: leave it out");
+}
+
+TEST_F(Run, TwoRunsInOneProcessKeepApart) {
+  options.steps = 6;
+  fs::create_directories(directory);
+  RunOptions other = options;
+  other.directory = folder / "other";
+  fs::create_directories(other.directory);
+  caf::actor_system system{config};
+  RunControl other_control;
+  Result<RunSummary> second = fail(std::errc::timed_out, "never run");
+  std::thread beside([&] { second = run(system, other, network, data, other_control, nullptr); });
+  const auto first = run(system, options, network, data, control, nullptr);
+  beside.join();
+  ASSERT_TRUE(first) << first.error().message;
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(first.value().steps + second.value().steps, 48u);
+}
+
+TEST_F(Run, AnEngineThatCannotBeBuiltIsAnErrorAndLeavesNoRun) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer needs all of the address space";
+#endif
+  options.batch = std::size_t{1} << 20;  // hundreds of gibibytes of activations
+  const rlimit before = [] {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_AS, &limit);
+    return limit;
+  }();
+  const rlimit small{std::size_t{16} << 30, before.rlim_max};
+  ::setrlimit(RLIMIT_AS, &small);
+  const auto summary = go();
+  ::setrlimit(RLIMIT_AS, &before);
+  ASSERT_FALSE(summary);
+  EXPECT_NE(summary.error().message.find("worker "), std::string::npos) << summary.error().message;
+  EXPECT_FALSE(fs::exists(directory / "metrics.jsonl"));
 }
 
 TEST_F(Run, MoreWorkersThanCoresWork) {

@@ -39,6 +39,12 @@ struct Waiting {
         port.count("timeout");
     }
   }
+  /// A long wait, then a short one.
+  static Task<> global(Port<Waiting> port) {
+    co_await port.receive<Note>(30s);
+    auto second = co_await port.receive<Note>(1s);
+    if (!second) port.count("timeout");
+  }
   static Task<> worker(Port<Waiting> port) {
     auto gone = co_await port.receive<Gone>(1000s);
     if (gone) port.count("gone");
@@ -95,6 +101,16 @@ TEST_F(Service, EveryWaitEndsAtItsOwnDeadlineAndNotAtThatOfAnEarlierOne) {
   EXPECT_EQ(counted(leader, "timeout"), 1u) << "at 12 s";
   stage.advance(1s);
   EXPECT_EQ(counted(leader, "timeout"), 2u) << "at 13 s";
+}
+
+TEST_F(Service, AShortWaitEndsInTimeThoughALongTimerIsPending) {
+  const Address centre = stage.context().place.global();
+  stage.begin();
+  stage.tell(centre, note(worker, 1));
+  stage.advance(900ms);
+  EXPECT_EQ(counted(stage.service(1), "timeout"), 0u);
+  stage.advance(100ms);
+  EXPECT_EQ(counted(stage.service(1), "timeout"), 1u);
 }
 
 TEST_F(Service, AnswersWithGoneOnceItsRoleHasEnded) {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/child_process.h"
-#include "apps/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {

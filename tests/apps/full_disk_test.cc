@@ -10,14 +10,14 @@
 #include <sstream>
 
 #include "apps/child_process.h"
-#include "apps/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::seconds kDeadline{120};
+constexpr std::chrono::seconds kDeadline{600};
 constexpr const char* kTrain =
     " train --data synthetic:train=512,test=64 --network lenet --batch 16 --workers 4 --steps 60 "
     "--run ";
@@ -49,15 +49,16 @@ void expect_whole_files(const std::filesystem::path& run) {
   }
 }
 
-TEST(FullDisk, ALimitOnFileSizesEndsTheRunCleanly) {
+TEST(FullDisk, ALimitOnFileSizesThatLetsNoArenaBeMadeIsToldBeforeTheRunBegins) {
   const TemporaryFolder folder;
-  // Of 1024 bytes each: smaller than any file of weights, larger than the configuration.
+  // Of 1024 bytes each: smaller than an arena, larger than the configuration.
   ChildProcess child(
       {"bash", "-c",
-       std::string("ulimit -f 64; exec ") + PACELINE_PROGRAM + kTrain + (folder / "run")});
+       std::string("ulimit -f 64; exec ") + PACELINE_PROGRAM + kTrain + (folder / "run").string()});
   const Outcome outcome = child.wait(kDeadline);
   expect_one_line_and_exit_code_2(outcome);
-  expect_whole_files(folder / "run");
+  EXPECT_THAT(outcome.errors, testing::HasSubstr("ulimit -f"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "run")) << "nothing that looks like a run";
 }
 
 /// Trains on a disk of so many KiB and expects it to fill up.
@@ -72,7 +73,7 @@ void train_on_small_disk(int kibibytes, const std::string& file_that_does_not_fi
   // The disk is gone with its shell, so what lies on it is copied out at the end.
   const std::string script =
       fmt::format("{} && {}{}{run}; code=$?; cp -r {run} {}; exit $code", mount, PACELINE_PROGRAM,
-                  kTrain, copies.path().string(), fmt::arg("run", disk / "run"));
+                  kTrain, copies.path().string(), fmt::arg("run", (disk / "run").string()));
   ChildProcess child({"unshare", "--mount", "--map-root-user", "bash", "-c", script});
   const Outcome outcome = child.wait(kDeadline);
   expect_one_line_and_exit_code_2(outcome);

@@ -8,7 +8,7 @@
 
 #include "apps/child_process.h"
 #include "apps/data_files.h"
-#include "apps/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {

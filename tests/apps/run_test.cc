@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "apps/child_process.h"
-#include "apps/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using Words = std::vector<std::string>;
 
-constexpr std::chrono::seconds kDeadline{120};
+constexpr std::chrono::seconds kDeadline{600};
 const std::string kData = "synthetic:train=512,test=256";
 const Words kFiles{"config.ini", "leader.safetensors", "metrics.jsonl", "summary.json"};
 
@@ -86,7 +86,7 @@ TEST(Run, SaysWhatItDoesAndWhereToLook) {
   EXPECT_THAT(outcome.errors, IsEmpty());
   for (const std::string& part :
        {std::string("lenet"), std::string("parameters"), std::string("test error"),
-        "paceline eval " + (folder / "run/leader.safetensors")}) {
+        "paceline eval " + (folder / "run/leader.safetensors").string()}) {
     EXPECT_THAT(outcome.output, HasSubstr(part));
   }
 }

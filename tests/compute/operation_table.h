@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct Row {
   Program program;
   std::size_t batch = 1;
 };
+
+/// How GoogleTest prints a row.
+inline void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
 
 /// @param seed  of the random shapes
 std::vector<Row> operation_table(std::uint64_t seed);

@@ -9,7 +9,7 @@
 
 #include <csignal>
 
-#include "layers/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <random>
 
-#include "layers/temporary_folder.h"
+#include "temporary_folder.h"
 #include "paceline/compute/random.h"
 
 namespace paceline {

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "layers/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <zlib.h>
 
-#include "layers/temporary_folder.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {

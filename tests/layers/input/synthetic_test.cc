@@ -1,6 +1,7 @@
 #include "paceline/layers/input/synthetic.h"
 
 #include <gtest/gtest.h>
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <algorithm>

@@ -1,0 +1,27 @@
+#include "paceline/actors/protocol_settings.h"
+
+#include <algorithm>
+
+namespace paceline {
+
+Settings coordination_settings(const RunOptions& o) {
+  return {{"mode", o.mode == Mode::barrier ? "barrier" : "nonblocking"},
+          {"tau", fmt::format("{}", o.tau)},
+          {"tau_global", fmt::format("{}", o.tau_global)},
+          {"pull", fmt::format("{}", o.pull)},
+          {"pull_global", fmt::format("{}", o.pull_global)},
+          {"score_window", fmt::format("{}", o.score_window)},
+          {"staleness", fmt::format("{}", o.staleness)},
+          {"lockstep", o.deterministic ? "true" : "false"},
+          {"patience", fmt::format("{}", o.patience)}};
+}
+
+Settings settings_for(const Protocol& protocol, const RunOptions& options) {
+  Settings settings = coordination_settings(options);
+  const std::vector<std::string> known = protocol.setting_names();
+  std::erase_if(settings,
+                [&](const auto& s) { return std::ranges::find(known, s.first) == known.end(); });
+  return settings;
+}
+
+}  // namespace paceline
