@@ -249,13 +249,14 @@ Result<> Ride::finish(double started) {
   await_assessment();
   const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
-  if (begun) {  // before anything else can fail
+  if (begun) {  // whatever else has failed: this is what the training was for
     const Pin pin = context_.arenas->slot({best, kParameters}).pin();
     const auto* x = reinterpret_cast<const float*>(pin.bytes().data());
-    PACELINE_TRYV(write_safetensors(options_.directory / "leader.safetensors",
-                                    context_.network.layout(),
-                                    {x, context_.network.layout().elements},
-                                    checkpoint_metadata(context_.network, context_.data)));
+    const auto written =
+        write_safetensors(options_.directory / "leader.safetensors", context_.network.layout(),
+                          {x, context_.network.layout().elements},
+                          checkpoint_metadata(context_.network, context_.data));
+    if (!written && !failure_.code) failure_ = written.error();  // the first cause is told
   }
   if (begun && !failure_.code) {
     if (options_.evaluate == Evaluate::after) {
