@@ -11,6 +11,7 @@
 #include "paceline/actors/caf_compat.h"
 #include "paceline/actors/packet.h"
 #include "paceline/actors/role_host.h"
+#include "paceline/result.h"
 
 namespace paceline {
 
