@@ -94,7 +94,7 @@ class Ride {
   bool assessing_ = false;
   double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
   std::optional<Assessed> last_leader_, last_mean_;
-  Error failure_;  // of writing or evaluating, the last
+  Error failure_;  // of writing or evaluating
   RunSummary summary_;
 };
 
@@ -126,10 +126,9 @@ Result<> Ride::spawn() {
           spawn_service(system_, &services_.emplace_back(context_, Address{i}),
                         kind.whole_vectors ? Placement::detached : Placement::scheduled);
   }
-  for (Rank r = 0; r < context_.place.workers(); ++r)
+  for (Rank r = 0; r < context_.place.workers(); ++r, ++alive_)
     context_.directory[r] =
         spawn_worker(system_, &workers_.emplace_back(context_, r), &context_, me);
-  alive_ = workers_.size();
   return success();
 }
 
@@ -199,7 +198,7 @@ void Ride::assessed(const Assessed& result) {
   if (result.failure.code == std::errc::resource_unavailable_try_again)
     return;  // nothing published yet
   if (result.failure.code) {
-    failure_ = result.failure;
+    if (!failure_.code) failure_ = result.failure;
     return stop("error");
   }
   if (result.what == Assess::What::snapshot ||
@@ -333,7 +332,8 @@ Result<> Ride::flush() {
                                 (options_.directory / "metrics.jsonl").string());
                });
   if (!failure.code) return success();
-  return failure_ = failure;
+  if (!failure_.code) failure_ = failure;
+  return failure;
 }
 
 /// Whose parameters are the run's result so far; nobody's before the first election or publish.

@@ -231,10 +231,15 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, Wor
 RoleActor spawn_worker(caf::actor_system& system, WorkerHost* host, RunContext* context,
                        const caf::actor& run) {
   RoleActor worker = system.spawn(front, host, context, run);
-  system.spawn<caf::detached>([host, worker, run](caf::event_based_actor* self) {
-    const EngineEnded end = host->live(run);
-    tell(self, worker, end);
-  });
+  try {
+    system.spawn<caf::detached>([host, worker, run](caf::event_based_actor* self) {
+      const EngineEnded end = host->live(run);
+      tell(self, worker, end);
+    });
+  } catch (...) {  // no thread to be had
+    caf::anon_send_exit(worker, caf::exit_reason::kill);
+    throw;
+  }
   return worker;
 }
 

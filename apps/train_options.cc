@@ -141,8 +141,8 @@ const std::vector<Row>& table() {
            "synthetic[:seed=N,train=N,test=N], or a folder of CIFAR-10 or IDX files "
            "(cifar10:DIR, mnist:DIR, fashion-mnist:DIR insist on the kind)",
            PACELINE_FIELD(data)),
-      text("network", "NAME", "the network: cnn7, lenet, ...", PACELINE_FIELD(network)),
-      text("protocol", "NAME", "how workers coordinate", PACELINE_FIELD(run.protocol)),
+      text("network", "NAME", "the network: lenet, cnn6, cnn7", PACELINE_FIELD(network)),
+      text("protocol", "NAME", "how workers coordinate: lsgd, easgd, diana", PACELINE_FIELD(run.protocol)),
       word("mode", "whether workers wait for each other when they coordinate",
            std::vector<std::pair<std::string, Mode>>{{"barrier", Mode::barrier},
                                                      {"nonblocking", Mode::nonblocking}},
