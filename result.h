@@ -1,9 +1,10 @@
 // The one vocabulary that every folder shares: how an expected failure is returned and how a bug
 // ends the program.
 //   RS-1 What a caller can run into (a missing file, a full disk, a peer that is gone) is a Result,
-//   never an exception. RS-2 An Error's message is one line that names the cause and the remedy;
-//   whoever first decides the error writes it. RS-3 A broken precondition is a bug: PACELINE_CHECK
-//   prints where and why, and aborts.
+//        never an exception.
+//   RS-2 An Error's message is one line that names the cause and the remedy; whoever first decides
+//        the error writes it.
+//   RS-3 A broken precondition is a bug: PACELINE_CHECK prints where and why, and aborts.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,8 +1,9 @@
 // One spelling for CAF 0.17.6 (Debian's) and CAF 1.x; everything that differs between them stands
 // here.
-//   CC-1 No float or double is ever a message field: 0.17 loses -0 and denormals and hangs on
-//   infinities. Use Real64. CC-2 Timers re-arm themselves when they fire; never tick
-//   unconditionally: shutdown would wait for ever.
+//   CC-1 No float or double is ever a field of a message that may be serialised: 0.17 loses -0 and
+//        denormals and hangs on infinities. Protocol messages travel as opaque words (Wire).
+//   CC-2 Timers re-arm themselves when they fire; never tick unconditionally: shutdown would wait
+//        for ever.
 #pragma once
 
 #include <caf/config.hpp>

@@ -4,8 +4,7 @@
 // one group from one thread (its courier).
 //   GA-1 A pin is always of the own group's arena.
 //   GA-2 A copy carries the version of what it copies. Two copies are kept for each size; the one
-//   used longest ago is
-//        written over, never one that is pinned.
+//        used longest ago is written over, never one that is pinned.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // A file of JSON lines that grows while a run goes on. One thread.
 //   MF-1 Only whole lines are ever in the file: when the disk is full, what was written of a line
-//   is taken back. MF-2 After the first error nothing more is written; the error stays.
+//        is taken back.
+//   MF-2 After the first error nothing more is written; the error stays.
 #pragma once
 
 #include <cstdint>

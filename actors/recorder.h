@@ -3,7 +3,7 @@
 // (step|score|leader|pull|evaluate|fault), node, group, worker, round, and what the event adds;
 // docs/metrics.md lists the fields.
 //   RC-1 The first write error ends the writing, not the run's memory of it: Flush answers with
-//   that error.
+//        that error.
 #pragma once
 
 #include "paceline/actors/metrics_file.h"

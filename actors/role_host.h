@@ -2,13 +2,14 @@
 // implement it. Threading: a role and its host live on one executor at a time; only the host
 // resumes the role.
 //   RH-1 start() returning true means "already served": the role goes on without having been
-//   suspended. Otherwise the host keeps the operation, which lives in the role's frame, fills it
-//   in, and resumes `op.role` once.
+//        suspended. Otherwise the host keeps the operation, which lives in the role's frame, fills
+//        it in, and resumes `op.role` once.
 //   RH-2 A receive with no waiting time may suspend: in virtual time it fires after everything else
-//   of its instant.
+//        of its instant.
 //   RH-3 Every message sent is taken once, is lost with a role that crashed, or comes back as Gone.
-//   The end of a worker is told to its leader and to the global leader or centre as Gone, the end
-//   of a leader to the global one, after all that it sent. Gone says whether the role crashed.
+//        The end of a worker is told to its leader and to the global leader or centre as Gone, the
+//        end of a leader to the global one, after all that it sent. Gone says whether the role
+//        crashed.
 #pragma once
 
 #include <chrono>

@@ -4,7 +4,7 @@
 //   SV-1 The role runs inside its actor's handlers and nowhere else, so it needs no lock.
 //   SV-2 After the role's end, what still comes for it goes back as Gone.
 //   SV-3 A timer is asked for only when none fires early enough already: waits far outnumber
-//   time-outs.
+//        time-outs.
 #pragma once
 
 #include <caf/actor_clock.hpp>

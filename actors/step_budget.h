@@ -1,7 +1,8 @@
 // How long a run goes on: a budget of steps that all workers draw from, and the flag that ends it
 // early. Threading: claim() and stop() from any thread.
 //   SB-1 No more steps are taken than were planned: a worker claims a step before it computes its
-//   gradient. SB-2 After stop() nobody gets another step; a step that was claimed is finished.
+//        gradient.
+//   SB-2 After stop() nobody gets another step; a step that was claimed is finished.
 #pragma once
 
 #include <atomic>

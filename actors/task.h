@@ -1,12 +1,13 @@
 // The coroutine type of protocols: lazy, awaited by one, destroyed with its owner. Threading: a
 // task runs on one thread at a time; whoever parked it resumes it.
 //   TK-1 Destroying a parked task destroys its frame and those it awaits: what they hold (pins,
-//   loans) goes with them; nothing is unwound and nothing runs afterwards.
+//        loans) goes with them; nothing is unwound and nothing runs afterwards.
 //   TK-2 An awaited child runs inside await_suspend, as a call would: g++ 12 turns symmetric
-//   transfer into a tail call only when it optimises, and a long loop would overflow the stack.
-//   TK-3 Write co_await as a statement or an initialiser: g++ 12.2 silently miscompiles
-//   `if (co_await ...)`, and destroys brace-initialised temporaries inside such an expression
-//   twice.
+//        transfer into a tail call only when it optimises, and a long loop would overflow the
+//        stack.
+//   TK-3 Write co_await as a statement or an initialiser: g++ 12.2 silently miscompiles `if
+//        (co_await ...)`, and destroys brace-initialised temporaries inside such an expression
+//        twice.
 #pragma once
 
 #include <coroutine>

@@ -3,11 +3,9 @@
 // gradient after another.
 //   WK-1 The front never runs protocol code; it only fills the engine's mailbox and wakes it.
 //   WK-2 A role that waits is parked: the engine's thread waits in its place and resumes it. Ending
-//   it is destroying the
-//        parked frame.
+//        it is destroying the parked frame.
 //   WK-3 The end of an engine, however it comes, is told to the group's leader, the global leader
-//   and
-//        the run; the front lives on until the run ends and answers what still comes with Gone.
+//        and the run; the front lives on until the run ends and answers what still comes with Gone.
 #pragma once
 
 #include <condition_variable>

@@ -1,7 +1,7 @@
 // The folder of one run: made before anything is trained, so that a place that cannot be written is
 // told at once.
-//   RD-1 A folder that holds a run is never written into. RD-2 What could not become a run leaves
-//   nothing behind that would be taken for one.
+//   RD-1 A folder that holds a run is never written into.
+//   RD-2 What could not become a run leaves nothing behind that would be taken for one.
 #pragma once
 
 #include <chrono>

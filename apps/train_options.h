@@ -1,9 +1,10 @@
 // The options of `paceline train`: one table says for each its name, help, reader and printer.
 //   TO-1 The command line goes before the environment (PACELINE_TAU for --tau), that before the INI
-//   file of --config, that before the defaults. TO-2 --steps, --epochs and --minutes are one
-//   choice: the place that goes first and names one of them decides. TO-3 config_text() read back
-//   by --config gives the same options; the run directory is no part of them, nor is what only
-//   changes printing.
+//        file of --config, that before the defaults.
+//   TO-2 --steps, --epochs and --minutes are one choice: the place that goes first and names one of
+//        them decides.
+//   TO-3 config_text() read back by --config gives the same options; the run directory is no part
+//        of them, nor is what only changes printing.
 #pragma once
 
 #include <span>

@@ -1,6 +1,6 @@
 // Files that appear whole or not at all.
 //   AF-1 Under its final name a file has its old content or the new one, whatever happens between:
-//   a temporary in the same folder is written, synced and renamed, then the folder is synced.
+//        a temporary in the same folder is written, synced and renamed, then the folder is synced.
 //   AF-2 A failure leaves no temporary behind (a process that is killed in the middle may).
 // A process that writes under a limit on file sizes (ulimit -f) has to ignore SIGXFSZ for the limit
 // to become an error here.

@@ -1,7 +1,7 @@
 // Checkpoints: safetensors files with PyTorch's names and layouts (O,I,H,W; in over C,H,W).
 //   ST-1 A file under its final name is whole (AF-1).
 //   ST-2 Nothing of a file is used before all of its header has been checked: lengths, offsets,
-//   types, shapes.
+//        types, shapes.
 // Format: 8 bytes, the header's length N, little-endian; N bytes of JSON, {"NAME": {"dtype",
 // "shape", "data_offsets": [begin, end)}, "__metadata__": {string: string}}, padded with spaces so
 // that the tensors, which follow without gaps, start at a multiple of 8.

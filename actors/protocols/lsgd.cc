@@ -18,11 +18,11 @@
 // Single leader. With one group, or tau_G = tau, there are no local leaders: rounds come every
 // tau_G steps a worker, and only lambda_G pulls (as in the authors' code).
 //   LS-1 After N steps in all there were floor(N / (W tau)) local and floor(N / (W tau_G)) global
-//   rounds, whatever the speeds; a crashed worker leaves W.
+//        rounds, whatever the speeds; a crashed worker leaves W.
 //   LS-2 A worker never pulls to itself: one that leads, or rides alone, takes plain SGD's path.
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
 //   LS-4 The global leader, if of another group, lies in a group's arena before that group hears of
-//   it, and stays pinned there until the next.
+//        it, and stays pinned there until the next.
 #include <cmath>
 #include <set>
 
@@ -287,13 +287,14 @@ struct Lsgd {
           lead = *newer;
           announced = newer.round();
         }
-        z = Pin();
+        Pin next;
         const Address owner = place.worker(lead->rank);
         if (lead->rank != kNobody && place.group(owner) != port.group()) {
-          z = co_await port.pin(owner, kParameters, lead->version, h.patience);
-          if (!z) port.record_missing(announced, "parameters", {{owner}});
-          if (!z) lead->rank = kNobody;
+          next = co_await port.pin(owner, kParameters, lead->version, h.patience);
+          if (!next) port.record_missing(announced, "parameters", {{owner}});
+          if (!next) lead->rank = kNobody;
         }
+        z = std::move(next);
         tell(port, group, *lead, announced);
       }
     }

@@ -4,7 +4,7 @@
 // group.
 //   VT-1 The same run under the same conditions and seed gives the same bits and the same events.
 //   VT-2 Events of one instant run in the order in which they were caused; a receive without
-//   waiting time ends after all of them, a deadline after those.
+//        waiting time ends after all of them, a deadline after those.
 //   VT-3 A source's messages arrive in the order sent. Slots outlive their role.
 #pragma once
 

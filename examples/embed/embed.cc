@@ -13,18 +13,21 @@ int main() {
   caf::actor_system system{config};
 
   const auto data = paceline::open_data("synthetic:train=512,test=256").value();
-  const auto network = paceline::Network::named("lenet", data.train->image, data.train->classes).value();
+  const auto network =
+      paceline::Network::named("lenet", data.train->image, data.train->classes).value();
   paceline::RunOptions options;
   options.steps = 10;
   options.batch = 32;
   options.sgd.learning_rate = paceline::Network::default_learning_rate("lenet");
-  options.directory = std::filesystem::temp_directory_path() / ("paceline-embed-" + std::to_string(::getpid()));
+  options.directory =
+      std::filesystem::temp_directory_path() / ("paceline-embed-" + std::to_string(::getpid()));
   std::filesystem::create_directories(options.directory);
 
   paceline::RunControl control;
   const auto summary = paceline::run(system, options, network, data, control, nullptr);
   if (!summary) return std::fprintf(stderr, "%s\n", summary.error().message.c_str()), 1;
   std::printf("embedded run: %llu steps, test error of the leader %.3f\n",
-              static_cast<unsigned long long>(summary.value().steps), summary.value().test_error_leader);
+              static_cast<unsigned long long>(summary.value().steps),
+              summary.value().test_error_leader);
   std::filesystem::remove_all(options.directory);
 }

@@ -2,7 +2,8 @@
 // used by one thread; the data behind it is shared.
 //   BS-1 The same data and options give the same batches, bit for bit, whatever other workers do.
 //   BS-2 Batches run over the borders of epochs: each epoch of a worker's images is seen whole,
-//   each image once, before the next begins. BS-3 Nothing is allocated after construction.
+//        each image once, before the next begins.
+//   BS-3 Nothing is allocated after construction.
 #pragma once
 
 #include <cstdint>

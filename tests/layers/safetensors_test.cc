@@ -6,8 +6,8 @@
 #include <numeric>
 #include <random>
 
-#include "temporary_folder.h"
 #include "paceline/compute/random.h"
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
