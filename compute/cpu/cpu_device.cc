@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <exception>
 #include <fstream>
 
 #include "paceline/compute/batch_check_internal.h"
@@ -131,8 +132,14 @@ class CpuDevice final : public Device {
     PACELINE_TRYV(check_compilable(program, options));
     use_threads(options_.threads);
     PACELINE_TRY(std::unique_ptr<Plan> plan, make_plan(program, options, engine_));
-    return std::make_unique<CpuExecutable>(program, options, options_.threads, engine_,
-                                           std::move(plan));
+    try {
+      return std::make_unique<CpuExecutable>(program, options, options_.threads, engine_,
+                                             std::move(plan));
+    } catch (const std::exception& error) {  // memory, or oneDNN's own
+      return fail(std::errc::not_enough_memory,
+                  "the network cannot be made ready for batches of {}: {}", options.batch,
+                  error.what());
+    }
   }
 
  private:

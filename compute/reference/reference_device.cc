@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <vector>
 
 #include "paceline/compute/batch_check_internal.h"
@@ -110,7 +111,13 @@ class ReferenceDevice final : public Device {
   Result<std::unique_ptr<Executable>> compile(const Program& program,
                                               const CompileOptions& options) override {
     PACELINE_TRYV(check_compilable(program, options));
-    return std::make_unique<ReferenceExecutable>(program, options);
+    try {
+      return std::make_unique<ReferenceExecutable>(program, options);
+    } catch (const std::exception& error) {
+      return fail(std::errc::not_enough_memory,
+                  "the network cannot be made ready for batches of {}: {}", options.batch,
+                  error.what());
+    }
   }
 };
 

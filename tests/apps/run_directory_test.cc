@@ -2,10 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <fstream>
 #include <iterator>
+
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
@@ -15,13 +16,8 @@ using ::testing::HasSubstr;
 
 class RunDirectory : public ::testing::Test {
  protected:
-  RunDirectory() {
-    std::string folder = ::testing::TempDir() + "paceline-run-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    root_ = folder;
-  }
-  ~RunDirectory() override { fs::remove_all(root_); }
-  fs::path root_;
+  const TemporaryFolder folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(RunDirectory, IsMadeWithItsParentsAndHoldsTheConfiguration) {

@@ -2,12 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include "temporary_folder.h"
 
 namespace paceline {
 namespace {
@@ -20,17 +21,11 @@ using Words = std::vector<std::string>;
 /// An INI file that is gone with its test.
 class IniFile {
  public:
-  explicit IniFile(const std::string& text) {
-    std::string folder = ::testing::TempDir() + "paceline-ini-XXXXXX";
-    EXPECT_NE(mkdtemp(folder.data()), nullptr);
-    folder_ = folder;
-    std::ofstream(path()) << text;
-  }
-  ~IniFile() { std::filesystem::remove_all(folder_); }
-  std::string path() const { return (folder_ / "run.ini").string(); }
+  explicit IniFile(const std::string& text) { std::ofstream(path()) << text; }
+  std::string path() const { return folder_ / "run.ini"; }
 
  private:
-  std::filesystem::path folder_;
+  const TemporaryFolder folder_;
 };
 
 TrainOptions parsed(const Words& arguments, const Words& environment = {}) {
