@@ -11,7 +11,7 @@ Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device, const Netwo
 }
 
 double CnnEngine::gradient(ConstVector x, Vector g, Rng& rng) {
-  return executable_->train_step(x, g, stream_.next(), rng.next());
+  return executable_->train_step(x, {}, g, stream_.next(), rng.next());
 }
 
 }  // namespace paceline

@@ -33,7 +33,7 @@ Result<nlohmann::json> bench_step(const Network& network, std::size_t batch, uns
   std::vector<double> seconds;
   for (std::uint64_t step = 0; step < kWarmUp + kSteps; ++step) {
     const auto start = std::chrono::steady_clock::now();
-    loss = executable->train_step(view(x), view(g), {images, labels}, step);
+    loss = executable->train_step(view(x), {}, view(g), {images, labels}, step);
     device->math().update(sgd, view(x), view(m), view(g), {});
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     if (step >= kWarmUp) seconds.push_back(elapsed.count());

@@ -12,14 +12,25 @@ namespace paceline {
 inline Result<> check_compilable(const Program& program, const CompileOptions& options) {
   if (options.batch == 0)
     return fail(std::errc::invalid_argument, "a batch needs at least one image");
-  return validate(program);
+  PACELINE_TRYV(validate(program));
+  for (const Operation& operation : program.operations)
+    if (std::holds_alternative<BatchNorm>(operation.kind) ||
+        std::holds_alternative<AveragePool>(operation.kind) ||
+        std::holds_alternative<GlobalAveragePool>(operation.kind) ||
+        std::holds_alternative<Add>(operation.kind) ||
+        std::holds_alternative<PaddedShortcut>(operation.kind))
+      return fail(std::errc::not_supported, "operation \"{}\" cannot be run yet", operation.name);
+  return success();
 }
 
 /// The vectors' lengths, the number of images and every label.
-inline void check_batch(const Program& program, ConstVector x, const Batch& batch) {
+inline void check_batch(const Program& program, ConstVector x, ConstVector buffers,
+                        const Batch& batch) {
   const std::size_t classes = program.activations[program.operations.back().input].channels;
   PACELINE_CHECK(x.count >= program.parameter_elements, "{} parameters of {}", x.count,
                  program.parameter_elements);
+  PACELINE_CHECK(buffers.count >= program.buffer_elements, "{} elements of buffers of {}",
+                 buffers.count, program.buffer_elements);
   PACELINE_CHECK(batch.images.size() == batch.labels.size() * program.activations[0].count(),
                  "{} pixels for {} labels", batch.images.size(), batch.labels.size());
   for (const std::int32_t label : batch.labels)

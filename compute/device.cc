@@ -65,6 +65,11 @@ bool is_plain_name(std::string_view name) {
 
 }  // namespace
 
+std::vector<OperationCost> Executable::profile(ConstVector, Vector, Vector, const Batch&,
+                                               std::size_t) {
+  return {};
+}
+
 Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options) {
   if (options.threads == 0)
     return fail(std::errc::invalid_argument, "a device needs at least one thread");

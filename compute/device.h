@@ -34,8 +34,9 @@ struct Batch {
 struct CompileOptions {
   /// Images of a full batch; a smaller one may be evaluated, never trained on.
   std::size_t batch = 128;
-  bool training = true;        ///< false: forward only, about half the memory
-  bool deterministic = false;  ///< pins every choice that timing could make
+  bool training = true;  ///< false: forward only, about half the memory
+  /// Pins every choice that timing could make: the same bits on every run of a build.
+  bool deterministic = false;
 };
 
 /// What evaluate() counts over one batch.
@@ -46,20 +47,47 @@ struct Evaluation {
   std::uint64_t images = 0;
 };
 
+/// What one operation's share of a training step is, on this device.
+struct OperationCost {
+  std::string name;    ///< of the operation: "layer1.0.conv2"; "update" for the optimiser
+  std::string pass;    ///< "forward", "backward data", "backward weights", "backward"
+  std::string how;     ///< what runs: "winograd jit:avx512_core", "normalise + add + relu"
+  double flops = 0;    ///< multiplications and additions of the direct algorithm
+  double bytes = 0;    ///< that must be read and written once at least
+  double seconds = 0;  ///< measured: the median over the steps
+};
+
 /// A Program compiled for one device and batch size. After compile() nothing of ours allocates.
 class Executable {
  public:
   virtual ~Executable() = default;
   /// Loss (mean over the batch) and gradient of one full batch.
   /// @param x [P] parameters, @param g [P] the gradient, overwritten; padding is written as zero
+  /// @param buffers [B] running statistics, moved towards the batch's; may be empty where B is 0
   /// @param seed  of this step's dropout masks
-  virtual double train_step(ConstVector x, Vector g, const Batch& batch, std::uint64_t seed) = 0;
+  virtual double train_step(ConstVector x, Vector buffers, Vector g, const Batch& batch,
+                            std::uint64_t seed) = 0;
+  /// @param buffers [B], only read
   /// @param batch  1 to CompileOptions::batch images
-  virtual Evaluation evaluate(ConstVector x, const Batch& batch) = 0;
+  virtual Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) = 0;
+  /// Forward only, with the batch's own statistics (and no dropout):
+  /// buffers = (1 - share) buffers + share (statistics of this batch at x). With shares 1, 1/2, 1/3
+  /// ... over several batches the buffers end as the mean of their statistics, which is how a mean of
+  /// several workers comes to buffers of its own. Needs no CompileOptions::training.
+  /// @param batch  a full one
+  virtual void estimate_buffers(ConstVector x, Vector buffers, const Batch& batch,
+                                double share) = 0;
   /// The logits of the last evaluate() or train_step(): [n, classes] f32 in host memory, valid
   /// until the next call.
   virtual std::span<const float> logits() = 0;
+  /// All that is written beside the gradient: activations, their gradients, scratch.
   virtual std::size_t activation_bytes() const = 0;
+  /// What that would be if every activation and gradient of one had memory of its own.
+  virtual std::size_t unshared_activation_bytes() const { return activation_bytes(); }
+  /// Runs `steps` training steps with a clock around every operation.
+  /// @return in the order in which they run; empty on a device that cannot tell
+  virtual std::vector<OperationCost> profile(ConstVector x, Vector buffers, Vector g,
+                                             const Batch& batch, std::size_t steps);
 };
 
 struct DeviceOptions {

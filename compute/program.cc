@@ -22,19 +22,30 @@ bool fits(const OperationKind& kind, const Shape& in, const Shape& out) {
   if (const auto* c = std::get_if<Convolution>(&kind))
     return windowed(c->kernel, c->stride, c->padding);
   if (const auto* p = std::get_if<MaxPool>(&kind))
+    return windowed(p->kernel, p->stride, p->padding) && out.channels == in.channels &&
+           2 * p->padding <= p->kernel;
+  if (const auto* p = std::get_if<AveragePool>(&kind))
     return windowed(p->kernel, p->stride, 0) && out.channels == in.channels;
+  if (std::holds_alternative<GlobalAveragePool>(kind)) return out == Shape{in.channels, 1, 1};
+  if (const auto* s = std::get_if<PaddedShortcut>(&kind))
+    return windowed(1, s->stride, 0) && out.channels >= in.channels &&
+           (out.channels - in.channels) % 2 == 0;
   if (std::holds_alternative<Linear>(kind)) return out.height == 1 && out.width == 1;
   if (const auto* d = std::get_if<Dropout>(&kind))
     return out == in && d->probability >= 0 && d->probability < 1;
-  if (std::holds_alternative<Relu>(kind)) return out == in;
-  return in.height == 1 && in.width == 1;  // the loss: one logit a channel
+  if (const auto* n = std::get_if<BatchNorm>(&kind))
+    return out == in && n->epsilon > 0 && n->momentum >= 0 && n->momentum <= 1;
+  if (const auto* l = std::get_if<SoftmaxCrossEntropy>(&kind))  // one logit a channel
+    return in.height == 1 && in.width == 1 && l->label_smoothing >= 0 && l->label_smoothing < 1;
+  return out == in;  // Relu, Add
 }
 
 }  // namespace
 
 ParameterCounts parameter_counts(const OperationKind& kind, const Shape& in, const Shape& out) {
   if (const auto* c = std::get_if<Convolution>(&kind))
-    return {out.channels * c->kernel * c->kernel * in.channels, out.channels};
+    return {out.channels * c->kernel * c->kernel * in.channels, c->bias ? out.channels : 0};
+  if (std::holds_alternative<BatchNorm>(kind)) return {in.channels, in.channels};
   if (std::holds_alternative<Linear>(kind)) return {out.count() * in.count(), out.count()};
   return {};
 }
@@ -61,6 +72,10 @@ Result<> validate(const Program& program) {
                    operation.output <= operation.input)
       return refuse(operation, "must write an activation of its own, later than its input");
     const Shape& in = program.activations[operation.input];
+    if (std::holds_alternative<Add>(operation.kind) &&
+        (operation.other >= operation.output || !written[operation.other] ||
+         program.activations[operation.other] != in))
+      return refuse(operation, "must add two activations of one shape, both written before");
     const Shape& out = loss ? in : program.activations[operation.output];
     if (!fits(operation.kind, in, out))
       return refuse(operation, fmt::format("does not make {} of {}", text(out), text(in)));
@@ -69,6 +84,11 @@ Result<> validate(const Program& program) {
         operation.weight + counts.weight > program.parameter_elements ||
         operation.bias + counts.bias > program.parameter_elements)
       return refuse(operation, "has parameters outside the flat vector or not on 64 bytes");
+    if (std::holds_alternative<BatchNorm>(operation.kind) &&
+        (operation.running_mean % 16 != 0 || operation.running_variance % 16 != 0 ||
+         operation.running_mean + in.channels > program.buffer_elements ||
+         operation.running_variance + in.channels > program.buffer_elements))
+      return refuse(operation, "has running statistics outside the buffers or not on 64 bytes");
     if (!loss) written[operation.output] = true;
   }
   return success();

@@ -83,9 +83,9 @@ const Recipe* find_recipe(std::string_view name) {
 
 std::uint64_t Layout::hash() const {
   std::string text;
-  for (const Tensor& t : tensors) {
-    text += fmt::format("{} {} @{}\n", t.name, fmt::join(t.dimensions, "x"), t.offset);
-  }
+  for (const auto* part : {&tensors, &buffers})
+    for (const Tensor& t : *part)
+      text += fmt::format("{} {} @{}\n", t.name, fmt::join(t.dimensions, "x"), t.offset);
   return XXH3_64bits(text.data(), text.size());
 }
 

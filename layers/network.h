@@ -24,11 +24,15 @@ struct Tensor {
                     ///< 1x1x1
 };
 
-/// The flat vector: [0, P) parameters; buffers follow when a layer has them.
+/// The flat vector: [0, P) parameters, [P, P + B) buffers (running statistics). Protocols and optimisers
+/// see [0, P) alone.
 struct Layout {
-  std::vector<Tensor> tensors;
-  std::size_t elements = 0;    ///< P, padding included
-  std::size_t parameters = 0;  ///< without padding: what is printed
+  std::vector<Tensor> tensors;  ///< the parameters; one-dimensional ones are biases and BatchNorms
+  std::vector<Tensor> buffers;  ///< at offsets from the flat vector's start, as all tensors
+  std::size_t elements = 0;     ///< P, padding included
+  std::size_t buffer_elements = 0;  ///< B, padding included
+  std::size_t parameters = 0;       ///< without padding and buffers: what is printed
+  std::size_t all_elements() const { return elements + buffer_elements; }
   /// XXH3 of names, dimensions and offsets, the same on every machine; compared wherever vectors
   /// meet.
   std::uint64_t hash() const;

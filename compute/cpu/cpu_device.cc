@@ -30,13 +30,14 @@ class CpuExecutable final : public Executable {
         plan_(std::move(plan)),
         classes_(program.activations[program.operations.back().input].channels) {}
 
-  double train_step(ConstVector x, Vector g, const Batch& batch, std::uint64_t seed) override {
+  double train_step(ConstVector x, Vector buffers, Vector g, const Batch& batch,
+                    std::uint64_t seed) override {
     PACELINE_CHECK(options_.training, "compiled for evaluation only");
     PACELINE_CHECK(batch.labels.size() == options_.batch, "{} images, compiled for {}",
                    batch.labels.size(), options_.batch);
     PACELINE_CHECK(g.count >= program_.parameter_elements, "a gradient of {} elements", g.count);
     const Pass pass{.stream = stream_.get(), .seed = seed, .training = true};
-    forward(x, batch, pass);
+    forward(x, buffers, batch, pass);
     const Evaluation sum = softmax_cross_entropy(logits(), classes_, batch.labels,
                                                  values(plan_->dlogits, options_.batch * classes_));
     float* const gradient = static_cast<float*>(g.data);
@@ -47,11 +48,15 @@ class CpuExecutable final : public Executable {
     return sum.loss_sum / static_cast<double>(sum.images);
   }
 
-  Evaluation evaluate(ConstVector x, const Batch& batch) override {
+  Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) override {
     PACELINE_CHECK(!batch.labels.empty() && batch.labels.size() <= options_.batch,
                    "{} images, compiled for {}", batch.labels.size(), options_.batch);
-    forward(x, batch, {.stream = stream_.get()});
+    forward(x, buffers, batch, {.stream = stream_.get()});
     return softmax_cross_entropy(logits(), classes_, batch.labels, {});
+  }
+
+  void estimate_buffers(ConstVector x, Vector buffers, const Batch& batch, double) override {
+    forward(x, buffers, batch, {.stream = stream_.get()});
   }
 
   std::span<const float> logits() override { return values(plan_->logits, images_ * classes_); }
@@ -61,8 +66,8 @@ class CpuExecutable final : public Executable {
   static std::span<float> values(const dnnl::memory& memory, std::size_t count) {
     return {static_cast<float*>(memory.get_data_handle()), count};
   }
-  void forward(ConstVector x, const Batch& batch, const Pass& pass) {
-    check_batch(program_, x, batch);
+  void forward(ConstVector x, ConstVector buffers, const Batch& batch, const Pass& pass) {
+    check_batch(program_, x, buffers, batch);
     use_threads(threads_);
     images_ = batch.labels.size();
     plan_->images.set_data_handle(full_batch(batch));

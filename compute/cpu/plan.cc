@@ -357,9 +357,11 @@ class Planner {
         std::make_unique<DropoutStep>(dy, input_gradient(k), k, op.probability));
   }
 
-  // The loss runs between the two lists.
-  void forward(std::size_t, const SoftmaxCrossEntropy&) {}
-  void backward(std::size_t, const SoftmaxCrossEntropy&) {}
+  // The loss runs between the two lists; the others are refused by compile().
+  template <class Other>
+  void forward(std::size_t, const Other&) {}
+  template <class Other>
+  void backward(std::size_t, const Other&) {}
 
   const Program& program_;
   const CompileOptions& options_;

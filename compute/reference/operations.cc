@@ -117,9 +117,11 @@ void backward(const Dropout& op, const Call& call, const double* dy, const Gradi
   for_each_output(call, [&](std::size_t, std::size_t e) { to.x[e] += dy[e] * mask.next(); });
 }
 
-// The loss has its own function below.
-void forward(const SoftmaxCrossEntropy&, const Call&, double*) {}
-void backward(const SoftmaxCrossEntropy&, const Call&, const double*, const Gradients&) {}
+// The loss has its own function below; the others are refused by compile().
+template <class Other>
+void forward(const Other&, const Call&, double*) {}
+template <class Other>
+void backward(const Other&, const Call&, const double*, const Gradients&) {}
 
 }  // namespace
 

@@ -21,12 +21,13 @@ class ReferenceExecutable final : public Executable {
     logits_.resize(options.batch * classes());
   }
 
-  double train_step(ConstVector x, Vector g, const Batch& batch, std::uint64_t seed) override {
+  double train_step(ConstVector x, Vector buffers, Vector g, const Batch& batch,
+                    std::uint64_t seed) override {
     PACELINE_CHECK(options_.training, "compiled for evaluation only");
     PACELINE_CHECK(batch.labels.size() == options_.batch, "{} images, compiled for {}",
                    batch.labels.size(), options_.batch);
     PACELINE_CHECK(g.count >= gradient_.size(), "a gradient of {} elements", g.count);
-    forward(x, batch, seed, true);
+    forward(x, buffers, batch, seed, true);
     for (std::vector<double>& gradient : gradients_) std::fill(gradient.begin(), gradient.end(), 0);
     std::fill(gradient_.begin(), gradient_.end(), 0);
     const std::size_t logits = program_.operations.back().input;
@@ -44,14 +45,18 @@ class ReferenceExecutable final : public Executable {
     return sum.loss_sum / static_cast<double>(sum.images);
   }
 
-  Evaluation evaluate(ConstVector x, const Batch& batch) override {
+  Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) override {
     PACELINE_CHECK(!batch.labels.empty() && batch.labels.size() <= options_.batch,
                    "{} images, compiled for {}", batch.labels.size(), options_.batch);
-    forward(x, batch, 0, false);
+    forward(x, buffers, batch, 0, false);
     return reference::softmax_cross_entropy(
         std::span<const double>(values_[program_.operations.back().input])
             .first(batch.labels.size() * classes()),
         classes(), batch.labels, nullptr);
+  }
+
+  void estimate_buffers(ConstVector x, Vector buffers, const Batch& batch, double) override {
+    forward(x, buffers, batch, 0, false);
   }
 
   std::span<const float> logits() override { return std::span(logits_).first(valid_logits_); }
@@ -80,8 +85,9 @@ class ReferenceExecutable final : public Executable {
             .seed = seed,
             .operation = k};
   }
-  void forward(ConstVector x, const Batch& batch, std::uint64_t seed, bool training) {
-    check_batch(program_, x, batch);
+  void forward(ConstVector x, ConstVector buffers, const Batch& batch, std::uint64_t seed,
+               bool training) {
+    check_batch(program_, x, buffers, batch);
     std::copy(batch.images.begin(), batch.images.end(), values_[0].begin());
     for (std::size_t k = 0; k + 1 < program_.operations.size(); ++k) {
       const Operation& op = program_.operations[k];

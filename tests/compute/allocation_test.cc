@@ -97,7 +97,7 @@ TEST(TrainStep, AllocatesNothing) {
   const OwnedBatch batch = random_batch(program, 16, 1);
   const Pull pulls[] = {{{z.data(), z.size()}, 0.1}};
   const auto step = [&] {
-    executable->train_step({x.data(), x.size()}, {g.data(), g.size()}, batch.view(), 1);
+    executable->train_step({x.data(), x.size()}, {}, {g.data(), g.size()}, batch.view(), 1);
     device->math().update({}, {x.data(), x.size()}, {m.data(), m.size()}, {g.data(), g.size()},
                           pulls);
   };

@@ -20,8 +20,8 @@ Shape output_of(const Link& link, const Shape& in) {
     return {link.channels, windows(in.height, c->kernel, c->stride, c->padding),
             windows(in.width, c->kernel, c->stride, c->padding)};
   if (const auto* p = std::get_if<MaxPool>(&link.kind))
-    return {in.channels, windows(in.height, p->kernel, p->stride, 0),
-            windows(in.width, p->kernel, p->stride, 0)};
+    return {in.channels, windows(in.height, p->kernel, p->stride, p->padding),
+            windows(in.width, p->kernel, p->stride, p->padding)};
   if (std::holds_alternative<Linear>(link.kind)) return {link.channels, 1, 1};
   return in;
 }
@@ -121,6 +121,15 @@ std::string describe(const Program& program) {
     }
     std::string operator()(const Dropout& d) const {
       return fmt::format("Dropout({})", d.probability);
+    }
+    std::string operator()(const BatchNorm&) const { return "BatchNorm"; }
+    std::string operator()(const AveragePool& p) const {
+      return fmt::format("AveragePool({},{})", p.kernel, p.stride);
+    }
+    std::string operator()(const GlobalAveragePool&) const { return "GlobalAveragePool"; }
+    std::string operator()(const Add&) const { return "Add"; }
+    std::string operator()(const PaddedShortcut& s) const {
+      return fmt::format("PaddedShortcut({})", s.stride);
     }
     std::string operator()(const Relu&) const { return "Relu"; }
     std::string operator()(const Linear&) const { return "Linear"; }

@@ -31,7 +31,7 @@ TEST(OpenDevice, OpensASharedObjectBesideTheProgram) {
   const auto executable = device.value()->compile(program, {.batch = 1}).value();
   const std::vector<float> x(program.parameter_elements, 0.0f);
   const OwnedBatch batch{{1.0f, 1.0f}, {1}};
-  EXPECT_EQ(executable->evaluate({x.data(), x.size()}, batch.view()).errors, 1u);
+  EXPECT_EQ(executable->evaluate({x.data(), x.size()}, {}, batch.view()).errors, 1u);
 }
 
 TEST(OpenDevice, PassesOnWhyABackendCannotBeUsed) {

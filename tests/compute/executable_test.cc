@@ -34,7 +34,7 @@ std::vector<std::vector<float>> run(const char* device_name, const Program& prog
   std::vector<std::vector<float>> gradients;
   for (int step = 0; step < steps; ++step) {
     const OwnedBatch batch = random_batch(program, images, static_cast<std::uint64_t>(step));
-    executable->train_step({x.data(), x.size()}, {g.data(), g.size()}, batch.view(),
+    executable->train_step({x.data(), x.size()}, {}, {g.data(), g.size()}, batch.view(),
                            static_cast<std::uint64_t>(step));
     device->math().update({.learning_rate = 0.05}, {x.data(), x.size()}, {m.data(), m.size()},
                           {g.data(), g.size()}, {});
@@ -59,7 +59,8 @@ TEST_P(ExecutableOn, AnotherSeedDropsOtherElements) {
   const OwnedBatch batch = random_batch(program, 4, 1);
   std::vector<float> g(x.size());
   const auto loss = [&](std::uint64_t seed) {
-    return executable->train_step({x.data(), x.size()}, {g.data(), g.size()}, batch.view(), seed);
+    return executable->train_step({x.data(), x.size()}, {}, {g.data(), g.size()}, batch.view(),
+                                  seed);
   };
   const double first = loss(1), second = loss(2);
   EXPECT_NE(first, second);
@@ -72,7 +73,7 @@ TEST_P(ExecutableOn, WritesThePaddingOfTheGradientAsZero) {
   const auto executable = device->compile(program, {.batch = 2}).value();
   const std::vector<float> x = random_parameters(program, 1);
   std::vector<float> g(x.size() + 16, std::nanf(""));
-  executable->train_step({x.data(), x.size()}, {g.data(), g.size()},
+  executable->train_step({x.data(), x.size()}, {}, {g.data(), g.size()},
                          random_batch(program, 2, 1).view(), 1);
   std::vector<bool> tensor(x.size(), false);
   for (const Operation& op : program.operations) {
@@ -98,7 +99,7 @@ TEST_P(ExecutableOn, CountsATieForTheFirstClass) {
   const auto executable = device->compile(program, {.batch = 4, .training = false}).value();
   const std::vector<float> x(program.parameter_elements, 0.0f);  // all logits equal
   const OwnedBatch batch{std::vector<float>(8, 1.0f), {0, 1, 2, 0}};
-  const Evaluation counts = executable->evaluate({x.data(), x.size()}, batch.view());
+  const Evaluation counts = executable->evaluate({x.data(), x.size()}, {}, batch.view());
   EXPECT_EQ(counts.errors, 2u);
   EXPECT_EQ(counts.images, 4u);
   EXPECT_NEAR(counts.loss_sum, 4 * std::log(4.0), 1e-5);
@@ -111,13 +112,13 @@ TEST_P(ExecutableOn, EvaluatesASmallerBatchAsPartOfTheWhole) {
   for (const bool training : {true, false}) {
     const auto executable = device->compile(program, {.batch = 7, .training = training}).value();
     const OwnedBatch batch = random_batch(program, 7, 1);
-    const Evaluation whole = executable->evaluate({x.data(), x.size()}, batch.view());
+    const Evaluation whole = executable->evaluate({x.data(), x.size()}, {}, batch.view());
     Evaluation sum;
     for (const auto& [first, count] : {std::pair<std::size_t, std::size_t>{0, 3}, {3, 4}}) {
       const std::size_t pixels = program.activations[0].count();
       const Batch part{std::span(batch.images).subspan(first * pixels, count * pixels),
                        std::span(batch.labels).subspan(first, count)};
-      const Evaluation counts = executable->evaluate({x.data(), x.size()}, part);
+      const Evaluation counts = executable->evaluate({x.data(), x.size()}, {}, part);
       EXPECT_EQ(executable->logits().size(), count * 5);
       EXPECT_EQ(counts.images, count);
       sum.loss_sum += counts.loss_sum;
@@ -135,9 +136,9 @@ TEST_P(ExecutableOn, EvaluatingBetweenStepsDoesNotDisturbTraining) {
   const std::vector<float> x = random_parameters(program, 1), other = random_parameters(program, 2);
   const OwnedBatch batch = random_batch(program, 4, 1);
   std::vector<float> before(x.size()), after(x.size());
-  executable->train_step({x.data(), x.size()}, {before.data(), before.size()}, batch.view(), 1);
-  executable->evaluate({other.data(), other.size()}, random_batch(program, 3, 2).view());
-  executable->train_step({x.data(), x.size()}, {after.data(), after.size()}, batch.view(), 1);
+  executable->train_step({x.data(), x.size()}, {}, {before.data(), before.size()}, batch.view(), 1);
+  executable->evaluate({other.data(), other.size()}, {}, random_batch(program, 3, 2).view());
+  executable->train_step({x.data(), x.size()}, {}, {after.data(), after.size()}, batch.view(), 1);
   EXPECT_EQ(before, after);
 }
 
@@ -161,11 +162,11 @@ TEST(CpuExecutable, LearnsABatchByHeart) {
   std::vector<float> x = random_parameters(program, 1), m(x.size()), g(x.size());
   const OwnedBatch batch = random_batch(program, 16, 3);
   for (std::uint64_t step = 0; step < 60; ++step) {
-    executable->train_step({x.data(), x.size()}, {g.data(), g.size()}, batch.view(), step);
+    executable->train_step({x.data(), x.size()}, {}, {g.data(), g.size()}, batch.view(), step);
     device->math().update({.learning_rate = 0.05}, {x.data(), x.size()}, {m.data(), m.size()},
                           {g.data(), g.size()}, {});
   }
-  EXPECT_EQ(executable->evaluate({x.data(), x.size()}, batch.view()).errors, 0u);
+  EXPECT_EQ(executable->evaluate({x.data(), x.size()}, {}, batch.view()).errors, 0u);
 }
 
 std::set<std::string> threads_of_this_process() {
@@ -211,7 +212,7 @@ TEST(CpuExecutableDeathTest, ALabelOutOfRangeIsABug) {
   const std::vector<float> x(program.parameter_elements, 0.0f);
   for (const std::int32_t label : {-1, 4}) {
     const OwnedBatch batch{{1.0f, 1.0f}, {label}};
-    EXPECT_DEATH(executable->evaluate({x.data(), x.size()}, batch.view()), "of 4 classes");
+    EXPECT_DEATH(executable->evaluate({x.data(), x.size()}, {}, batch.view()), "of 4 classes");
   }
 }
 

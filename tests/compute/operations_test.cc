@@ -41,7 +41,7 @@ struct Trained {
       : device(open_device(device_name, {}).value()),
         executable(device->compile(program, {.batch = batch.labels.size()}).value()),
         gradient(x.size(), std::nanf("")) {
-    loss = executable->train_step({x.data(), x.size()}, {gradient.data(), gradient.size()},
+    loss = executable->train_step({x.data(), x.size()}, {}, {gradient.data(), gradient.size()},
                                   batch.view(), kStep);
     logits.assign(executable->logits().begin(), executable->logits().end());
   }
@@ -82,7 +82,7 @@ TEST_P(OperationTable, CpuEvaluatesLikeTheReference) {
       const auto device = open_device(name, {}).value();
       const auto executable =
           device->compile(program, {.batch = GetParam().batch, .training = training}).value();
-      counts.push_back(executable->evaluate({x.data(), x.size()}, batch.view()));
+      counts.push_back(executable->evaluate({x.data(), x.size()}, {}, batch.view()));
       logits.emplace_back(executable->logits().begin(), executable->logits().end());
     }
     expect_close(logits[0], logits[1], 1e-5f, "logits");
@@ -98,7 +98,7 @@ TEST_P(OperationTable, ReferenceGradientIsTheLossesSlope) {
   const auto loss_at = [&](std::size_t e, float value) {
     std::vector<float> moved = x;
     moved[e] = value;
-    return trained.executable->train_step({moved.data(), moved.size()},
+    return trained.executable->train_step({moved.data(), moved.size()}, {},
                                           {unused.data(), unused.size()}, batch.view(), kStep);
   };
   const auto slope = [&](std::size_t e, float h) {
@@ -171,7 +171,7 @@ TEST_P(EachDevice, DropoutDropsItsShareAndScalesTheRest) {
   const Trained trained(GetParam(), program, x, batch);
   const double kept = trained.logits[0] * 0.7 / static_cast<double>(width);
   EXPECT_NEAR(kept, 0.7, 6 * std::sqrt(0.3 * 0.7 / width));
-  trained.executable->evaluate({x.data(), x.size()}, batch.view());
+  trained.executable->evaluate({x.data(), x.size()}, {}, batch.view());
   EXPECT_NEAR(trained.executable->logits()[0], width, 1e-3 * width);
 }
 
