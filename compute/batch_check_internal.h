@@ -12,15 +12,7 @@ namespace paceline {
 inline Result<> check_compilable(const Program& program, const CompileOptions& options) {
   if (options.batch == 0)
     return fail(std::errc::invalid_argument, "a batch needs at least one image");
-  PACELINE_TRYV(validate(program));
-  for (const Operation& operation : program.operations)
-    if (std::holds_alternative<BatchNorm>(operation.kind) ||
-        std::holds_alternative<AveragePool>(operation.kind) ||
-        std::holds_alternative<GlobalAveragePool>(operation.kind) ||
-        std::holds_alternative<Add>(operation.kind) ||
-        std::holds_alternative<PaddedShortcut>(operation.kind))
-      return fail(std::errc::not_supported, "operation \"{}\" cannot be run yet", operation.name);
-  return success();
+  return validate(program);
 }
 
 /// The vectors' lengths, the number of images and every label.

@@ -1,6 +1,9 @@
-#include <algorithm>
-
 #include "paceline/compute/cpu/activation_arena_internal.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
 #include "paceline/compute/host_memory_internal.h"
 
 namespace paceline {
@@ -15,21 +18,49 @@ std::size_t rounded(std::size_t bytes) {
 }  // namespace
 
 dnnl::memory ActivationArena::place(const dnnl::memory::desc& desc) {
-  placed_.emplace_back(dnnl::memory(desc, engine_, DNNL_MEMORY_NONE), bytes_);
-  bytes_ += rounded(desc.get_size());
-  return placed_.back().first;
+  dnnl::memory memory(desc, engine_, DNNL_MEMORY_NONE);
+  index_.emplace(memory.get(), entries_.size());
+  entries_.push_back({.memory = memory, .bytes = rounded(desc.get_size())});
+  return memory;
 }
 
-dnnl::memory ActivationArena::scratch(const dnnl::memory::desc& desc) {
-  scratch_bytes_ = std::max(scratch_bytes_, rounded(desc.get_size()));
-  return scratches_.emplace_back(dnnl::memory(desc, engine_, DNNL_MEMORY_NONE));
+void ActivationArena::use(const dnnl::memory& memory) {
+  const auto it = index_.find(memory.get());
+  if (it == index_.end()) return;
+  Entry& entry = entries_[it->second];
+  if (!entry.used) entry.first = step_;
+  entry.used = true;
+  entry.last = std::max(entry.last, step_);
+}
+
+void ActivationArena::keep(const dnnl::memory& memory) {
+  use(memory);
+  if (const auto it = index_.find(memory.get()); it != index_.end())
+    entries_[it->second].last = std::numeric_limits<std::size_t>::max();
 }
 
 Result<> ActivationArena::commit() {
-  PACELINE_TRY(block_, allocate_host_memory(bytes()));
+  // Largest first, each at the lowest offset that is free all its life.
+  std::vector<std::size_t> order(entries_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, std::ranges::greater{},
+                           [&](std::size_t e) { return entries_[e].bytes; });
+  std::vector<const Entry*> placed;  // by offset
+  for (const std::size_t e : order) {
+    Entry& entry = entries_[e];
+    if (!entry.used) continue;
+    for (const Entry* other : placed) {
+      if (other->last < entry.first || entry.last < other->first) continue;
+      if (entry.offset + entry.bytes <= other->offset) break;
+      entry.offset = std::max(entry.offset, other->offset + other->bytes);
+    }
+    bytes_ = std::max(bytes_, entry.offset + entry.bytes);
+    placed.insert(std::ranges::upper_bound(placed, entry.offset, {}, &Entry::offset), &entry);
+  }
+  PACELINE_TRY(block_, allocate_host_memory(bytes_));
   std::byte* const base = static_cast<std::byte*>(block_->data());
-  for (auto& [memory, offset] : placed_) memory.set_data_handle(base + offset);
-  for (dnnl::memory& memory : scratches_) memory.set_data_handle(base + bytes_);
+  for (Entry& entry : entries_)
+    if (entry.used) entry.memory.set_data_handle(base + entry.offset);
   return success();
 }
 

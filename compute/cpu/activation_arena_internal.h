@@ -1,11 +1,15 @@
-// One block of memory for everything that a compiled program writes besides the gradient: each
-// activation, gradient of an activation, reordered tensor and workspace, and one scratchpad that
-// all primitives share. Memories are planned first and lie in the block after commit(). One thread.
+// One block of memory for everything that a compiled program writes besides the gradient:
+// activations, their gradients, reordered tensors, workspaces, scratchpads.
+//   AA-1 A memory is live from the first to the last step that uses it; memories that are never live
+//        at once share the block's bytes.
+//   AA-2 What a memory holds before its first use means nothing.
+// One thread.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -16,19 +20,31 @@ namespace paceline {
 class ActivationArena {
  public:
   explicit ActivationArena(dnnl::engine engine) : engine_(std::move(engine)) {}
-  /// A memory of its own; holds zeros after commit().
+  /// A memory of its own, which lies somewhere after commit().
   dnnl::memory place(const dnnl::memory::desc& desc);
-  /// A memory whose content means nothing once the primitive has run.
-  dnnl::memory scratch(const dnnl::memory::desc& desc);
+  /// The step that now uses memories is over; the next one begins.
+  void next_step() { ++step_; }
+  /// The current step reads or writes this memory; nothing for memories from elsewhere.
+  void use(const dnnl::memory& memory);
+  /// Nothing may share its bytes, from its first use on: it is read after the last step.
+  void keep(const dnnl::memory& memory);
   /// Allocates the block and points all memories into it.
   Result<> commit();
-  std::size_t bytes() const { return bytes_ + scratch_bytes_; }
+  std::size_t bytes() const { return bytes_; }
 
  private:
+  struct Entry {
+    dnnl::memory memory;
+    std::size_t bytes = 0;
+    std::size_t first = 0, last = 0;  // steps
+    bool used = false;
+    std::size_t offset = 0;
+  };
   dnnl::engine engine_;
-  std::vector<std::pair<dnnl::memory, std::size_t>> placed_;  // with their offsets
-  std::vector<dnnl::memory> scratches_;
-  std::size_t bytes_ = 0, scratch_bytes_ = 0;
+  std::vector<Entry> entries_;
+  std::unordered_map<dnnl_memory_t, std::size_t> index_;
+  std::size_t step_ = 0;
+  std::size_t bytes_ = 0;
   std::unique_ptr<DeviceMemory> block_;
 };
 

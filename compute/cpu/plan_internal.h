@@ -1,7 +1,5 @@
 // A Program turned into flat lists of steps over one activation arena: what an Executable of the
-// CPU runs. oneDNN chooses the formats of convolutions; reorders stand only where formats differ.
-// Weights are read from the flat vector, and gradients written into it, directly where our layout
-// will do. A ReLU after a convolution or a linear layer is part of it. One thread.
+// CPU runs. One thread.
 #pragma once
 
 #include <memory>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "paceline/compute/cpu/activation_arena_internal.h"
+#include "paceline/compute/cpu/convolution_choice_internal.h"
 #include "paceline/compute/cpu/steps_internal.h"
 #include "paceline/compute/device.h"
 
@@ -23,11 +22,15 @@ struct FlatTensor {
 struct Gap {
   std::size_t first = 0, last = 0;
 };
+struct PlannedStep {
+  std::unique_ptr<Step> step;
+  OperationCost cost;  ///< seconds: not measured yet
+};
 
 struct Plan {
   explicit Plan(const dnnl::engine& engine) : arena(engine) {}
   ActivationArena arena;
-  std::vector<std::unique_ptr<Step>> forward, backward;  ///< the loss runs between the two
+  std::vector<PlannedStep> forward, backward;  ///< the loss runs between the two
   std::vector<FlatTensor> parameters, gradients;
   std::vector<Gap> gaps;  ///< what padding of the gradient must be zeroed
   dnnl::memory images;    ///< N,H,W,C; bound anew in each call
@@ -36,8 +39,8 @@ struct Plan {
 };
 
 /// @pre the calling thread's OpenMP count is the one that the plan will run under
-/// @return std::errc::not_supported when activations are read twice or oneDNN refuses
+/// @return std::errc::not_supported when oneDNN refuses
 Result<std::unique_ptr<Plan>> make_plan(const Program& program, const CompileOptions& options,
-                                        const dnnl::engine& engine);
+                                        const dnnl::engine& engine, ConvolutionChoice& choice);
 
 }  // namespace paceline

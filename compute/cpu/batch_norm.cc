@@ -1,0 +1,201 @@
+#include "paceline/compute/cpu/batch_norm_internal.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace paceline {
+namespace {
+
+using batch_norm::Coefficients;
+using batch_norm::GradientSource;
+using batch_norm::Mask;
+using batch_norm::Stretch;
+
+/// Sums in f32 stay this short; longer ones are added up in f64, in order.
+constexpr std::size_t kChunkRows = 1024;
+
+/// Images are taken together, or cut in parts, so that a chunk has about kChunkRows rows.
+struct Chunks {
+  explicit Chunks(const ChannelGrid& g)
+      : images(std::clamp<std::size_t>(kChunkRows / g.rows(), 1, g.images)),
+        parts((g.rows() + kChunkRows - 1) / kChunkRows),
+        count((g.images + images - 1) / images * parts) {}
+  std::size_t images;  // a chunk, when parts is 1
+  std::size_t parts;   // of an image
+  std::size_t count;   // of a block
+};
+
+/// Calls f(block, chunk, offset of a stretch, stretch) for all stretches, chunks in parallel.
+template <class F>
+void for_each_stretch(const ChannelGrid& g, F f) {
+  const Chunks chunks(g);
+  const auto all = static_cast<std::ptrdiff_t>(g.blocks * chunks.count);
+#pragma omp parallel for schedule(static)
+  for (std::ptrdiff_t k = 0; k < all; ++k) {
+    const std::size_t block = static_cast<std::size_t>(k) / chunks.count;
+    const std::size_t chunk = static_cast<std::size_t>(k) % chunks.count;
+    const std::size_t part = chunk % chunks.parts;
+    const std::size_t first = chunk / chunks.parts * chunks.images;
+    const std::size_t row = part * kChunkRows;
+    const Stretch stretch{std::min(kChunkRows, g.rows() - row), g.lanes};
+    for (std::size_t n = first; n < std::min(first + chunks.images, g.images); ++n)
+      f(block, static_cast<std::size_t>(k), g.offset(n, block, row), stretch);
+  }
+}
+
+/// Adds up the sums of all chunks, in order; calls f(channel, first, second) for each channel.
+template <class F>
+void for_each_total(const BatchNormState& state, F f) {
+  const ChannelGrid& g = state.grid;
+  const std::size_t chunks = Chunks(g).count;
+  for (std::size_t c = 0; c < g.channels; ++c) {
+    const std::size_t at = c / g.lanes * chunks * g.lanes + c % g.lanes;
+    double first = 0, second = 0;
+    for (std::size_t k = 0; k < chunks; ++k) {
+      first += state.first_sums[at + k * g.lanes];
+      second += state.second_sums[at + k * g.lanes];
+    }
+    f(c, first, second);
+  }
+}
+
+const float* constant(const dnnl::memory& memory) {
+  return memory ? static_cast<const float*>(memory.get_data_handle()) : nullptr;
+}
+float* variable(const dnnl::memory& memory) {
+  return memory ? static_cast<float*>(memory.get_data_handle()) : nullptr;
+}
+/// p + at, or nothing.
+template <class T>
+T* after(T* p, std::size_t at) {
+  return p != nullptr ? p + at : nullptr;
+}
+
+Coefficients coefficients(const BatchNormState& state, std::size_t block) {
+  const std::size_t at = block * state.grid.lanes;
+  return {state.mean.data() + at, state.scale.data() + at, state.shift.data() + at};
+}
+
+}  // namespace
+
+BatchNormState::BatchNormState(const ChannelGrid& g, const Operation& operation)
+    : grid(g),
+      kind(std::get<BatchNorm>(operation.kind)),
+      weight(operation.weight),
+      bias(operation.bias),
+      running_mean(operation.running_mean),
+      running_variance(operation.running_variance),
+      mean(g.padded_channels()),
+      inverse(g.padded_channels()),
+      scale(g.padded_channels()),  // lanes that are no channels keep 0 and make 0 of 0
+      shift(g.padded_channels()),
+      first_sums(g.blocks * Chunks(g).count * g.lanes),
+      second_sums(first_sums.size()) {}
+
+BatchNormForward::BatchNormForward(std::shared_ptr<BatchNormState> state, dnnl::memory y,
+                                   dnnl::memory other, dnnl::memory z, bool relu)
+    : state_(std::move(state)),
+      y_(std::move(y)),
+      other_(std::move(other)),
+      z_(std::move(z)),
+      relu_(relu) {}
+
+void BatchNormForward::run(const Pass& pass) {
+  BatchNormState& s = *state_;
+  const float* const y = constant(y_);
+  if (pass.batch_statistics)
+    take_batch_statistics(pass, y);
+  else
+    take_running_statistics(pass);
+  for (std::size_t c = 0; c < s.grid.channels; ++c) {
+    s.scale[c] = pass.x[s.weight + c] * s.inverse[c];
+    s.shift[c] = pass.x[s.bias + c];
+  }
+  const float* const other = constant(other_);
+  float* const z = variable(z_);
+  for_each_stretch(s.grid, [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
+    batch_norm::normalise(stretch, y + at, after(other, at), coefficients(s, block), relu_, z + at);
+  });
+}
+
+void BatchNormForward::take_batch_statistics(const Pass& pass, const float* y) {
+  BatchNormState& s = *state_;
+  const ChannelGrid& g = s.grid;
+  // Squares of differences from a value of the channel itself lose no digits to a large mean.
+  const auto pivot = [&](std::size_t block) { return y + g.offset(0, block, 0); };
+  std::ranges::fill(s.first_sums, 0.0f);
+  std::ranges::fill(s.second_sums, 0.0f);
+  for_each_stretch(g, [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
+    batch_norm::add_statistics(stretch, y + at, pivot(block), &s.first_sums[chunk * g.lanes],
+                               &s.second_sums[chunk * g.lanes]);
+  });
+  const double n = static_cast<double>(g.images * g.rows());
+  const double share = pass.share < 0 ? s.kind.momentum : pass.share;
+  const auto move = [&](float& running, double to) {
+    running = static_cast<float>((1 - share) * running + share * to);
+  };
+  for_each_total(s, [&](std::size_t c, double sum, double squares) {
+    const double shift = sum / n;
+    const double mean = pivot(c / g.lanes)[c % g.lanes] + shift;
+    const double variance = std::max(0.0, squares / n - shift * shift);
+    s.mean[c] = static_cast<float>(mean);
+    s.inverse[c] = static_cast<float>(1 / std::sqrt(variance + s.kind.epsilon));
+    move(pass.buffers[s.running_mean + c], mean);
+    move(pass.buffers[s.running_variance + c], n > 1 ? variance * n / (n - 1) : variance);
+  });
+}
+
+void BatchNormForward::take_running_statistics(const Pass& pass) {
+  BatchNormState& s = *state_;
+  for (std::size_t c = 0; c < s.grid.channels; ++c) {
+    s.mean[c] = pass.buffers[s.running_mean + c];
+    s.inverse[c] =
+        static_cast<float>(1 / std::sqrt(pass.buffers[s.running_variance + c] + s.kind.epsilon));
+  }
+}
+
+BatchNormBackward::BatchNormBackward(std::shared_ptr<BatchNormState> state, Memories memories,
+                                     Mask mask)
+    : state_(std::move(state)),
+      memories_(std::move(memories)),
+      mask_(mask),
+      slope_(state_->grid.padded_channels()),
+      shift_(state_->grid.padded_channels()) {}
+
+void BatchNormBackward::run(const Pass& pass) {
+  BatchNormState& s = *state_;
+  const ChannelGrid& g = s.grid;
+  const float* const y = constant(memories_.y);
+  float *const dz = variable(memories_.dz), *const dy = variable(memories_.dy);
+  const GradientSource from{constant(memories_.first), constant(memories_.second),
+                            constant(memories_.z), mask_};
+  const auto source = [&](std::size_t at) {
+    return GradientSource{after(from.first, at), after(from.second, at), after(from.output, at),
+                          from.mask};
+  };
+  std::ranges::fill(s.first_sums, 0.0f);
+  std::ranges::fill(s.second_sums, 0.0f);
+  for_each_stretch(g, [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
+    batch_norm::add_gradient_sums(stretch, source(at), y + at, coefficients(s, block),
+                                  after(dz, at), &s.first_sums[chunk * g.lanes],
+                                  &s.second_sums[chunk * g.lanes]);
+  });
+  // dy = weight * inverse * (dz - mean(dz) - (y - mean) * inverse^2 * mean(dz * (y - mean)))
+  const double n = static_cast<double>(g.images * g.rows());
+  for_each_total(s, [&](std::size_t c, double sum, double products) {
+    pass.g[s.bias + c] = static_cast<float>(sum);
+    pass.g[s.weight + c] = static_cast<float>(products * s.inverse[c]);
+    const double inverse = s.inverse[c];
+    slope_[c] = static_cast<float>(-s.scale[c] * inverse * inverse * products / n);
+    shift_[c] = static_cast<float>(-s.scale[c] * sum / n);
+  });
+  if (dy == nullptr) return;
+  for_each_stretch(g, [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
+    const std::size_t lane = block * g.lanes;
+    const GradientSource wanted = dz != nullptr ? GradientSource{.first = dz + at} : source(at);
+    batch_norm::normalise_gradient(stretch, wanted, y + at, coefficients(s, block),
+                                   slope_.data() + lane, shift_.data() + lane, dy + at);
+  });
+}
+
+}  // namespace paceline

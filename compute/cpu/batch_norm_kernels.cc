@@ -1,0 +1,170 @@
+#include "paceline/compute/cpu/batch_norm_kernels_internal.h"
+
+#include <cstring>
+
+#include "paceline/compute/cpu/vectorise_internal.h"
+
+namespace paceline::batch_norm {
+namespace {
+
+// Sixteen lanes at once, lowered to what the instruction set has; the rest one by one.
+using Lanes [[gnu::vector_size(64)]] = float;
+
+template <class V>
+[[gnu::always_inline]] inline V load(const float* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V>
+[[gnu::always_inline]] inline void store(float* p, V v) {
+  std::memcpy(p, &v, sizeof v);
+}
+
+/// Runs body.operator()<V>(first lane) over all lanes.
+template <class Body>
+[[gnu::always_inline]] inline void for_each_strip(std::size_t lanes, Body body) {
+  std::size_t lane = 0;
+  for (; lane + 16 <= lanes; lane += 16) body.template operator()<Lanes>(lane);
+  for (; lane < lanes; ++lane) body.template operator()<float>(lane);
+}
+
+/// Rows in steps of four with accumulators of their own, so that additions do not wait in line.
+template <class V, class Row>
+[[gnu::always_inline]] inline void accumulate(std::size_t rows, float* to_first, float* to_second,
+                                              Row row) {
+  V first[4] = {}, second[4] = {};
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4)
+    for (std::size_t k = 0; k < 4; ++k) row(r + k, first[k], second[k]);
+  for (; r < rows; ++r) row(r, first[0], second[0]);
+  store<V>(to_first, load<V>(to_first) + ((first[0] + first[1]) + (first[2] + first[3])));
+  store<V>(to_second, load<V>(to_second) + ((second[0] + second[1]) + (second[2] + second[3])));
+}
+
+template <class V, bool kSecond, Mask kMask>
+[[gnu::always_inline]] inline V gradient(const GradientSource& source, std::size_t at, V centred,
+                                         V scale, V bias) {
+  V dz = load<V>(source.first + at);
+  if constexpr (kSecond) dz += load<V>(source.second + at);
+  if constexpr (kMask == Mask::recomputed) dz = centred * scale + bias > V{} ? dz : V{};
+  if constexpr (kMask == Mask::from_output) dz = load<V>(source.output + at) > V{} ? dz : V{};
+  return dz;
+}
+
+template <bool kSecond, Mask kMask, bool kStore>
+[[gnu::always_inline]] inline void gradient_sums(Stretch s, const GradientSource& source,
+                                                 const float* y, const Coefficients& c, float* dz,
+                                                 float* sum, float* products) {
+  for_each_strip(s.lanes, [&]<class V>(std::size_t lane) {
+    const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
+            bias = load<V>(c.bias + lane);
+    accumulate<V>(s.rows, sum + lane, products + lane,
+                  [&](std::size_t r, V& to_sum, V& to_products) {
+                    const std::size_t at = r * s.lanes + lane;
+                    const V centred = load<V>(y + at) - mean;
+                    const V g = gradient<V, kSecond, kMask>(source, at, centred, scale, bias);
+                    if constexpr (kStore) store<V>(dz + at, g);
+                    to_sum += g;
+                    to_products += g * centred;
+                  });
+  });
+}
+
+template <bool kSecond, Mask kMask>
+[[gnu::always_inline]] inline void apply_gradient(Stretch s, const GradientSource& source,
+                                                  const float* y, const Coefficients& c,
+                                                  const float* slope, const float* shift,
+                                                  float* dy) {
+  for_each_strip(s.lanes, [&]<class V>(std::size_t lane) {
+    const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
+            bias = load<V>(c.bias + lane), slopes = load<V>(slope + lane),
+            shifts = load<V>(shift + lane);
+    for (std::size_t r = 0; r < s.rows; ++r) {
+      const std::size_t at = r * s.lanes + lane;
+      const V centred = load<V>(y + at) - mean;
+      const V g = gradient<V, kSecond, kMask>(source, at, centred, scale, bias);
+      store<V>(dy + at, scale * g + (centred * slopes + shifts));
+    }
+  });
+}
+
+/// Calls f with the template arguments that a source asks for.
+template <class F>
+[[gnu::always_inline]] inline void with_kind(const GradientSource& source, F f) {
+  const auto with_mask = [&]<bool kSecond>() __attribute__((always_inline)) {
+    switch (source.mask) {
+      case Mask::none:
+        return f.template operator()<kSecond, Mask::none>();
+      case Mask::recomputed:
+        return f.template operator()<kSecond, Mask::recomputed>();
+      case Mask::from_output:
+        return f.template operator()<kSecond, Mask::from_output>();
+    }
+  };
+  return source.second != nullptr ? with_mask.template operator()<true>()
+                                  : with_mask.template operator()<false>();
+}
+
+}  // namespace
+
+PACELINE_TARGET_CLONES
+void add_statistics(Stretch s, const float* y, const float* pivot, float* sum, float* squares) {
+  for_each_strip(
+      s.lanes, [&]<class V>(std::size_t lane) __attribute__((always_inline)) {
+        const V from = load<V>(pivot + lane);
+        accumulate<V>(
+            s.rows, sum + lane, squares + lane,
+            [&](std::size_t r, V & to_sum, V & to_squares) __attribute__((always_inline)) {
+              const V d = load<V>(y + r * s.lanes + lane) - from;
+              to_sum += d;
+              to_squares += d * d;
+            });
+      });
+}
+
+PACELINE_TARGET_CLONES
+void normalise(Stretch s, const float* y, const float* other, const Coefficients& c, bool relu,
+               float* z) {
+  const auto pass = [&]<bool kOther, bool kRelu>() __attribute__((always_inline)) {
+    for_each_strip(
+        s.lanes, [&]<class V>(std::size_t lane) __attribute__((always_inline)) {
+          const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
+                  bias = load<V>(c.bias + lane);
+          for (std::size_t r = 0; r < s.rows; ++r) {
+            const std::size_t at = r * s.lanes + lane;
+            V v = (load<V>(y + at) - mean) * scale + bias;
+            if constexpr (kOther) v += load<V>(other + at);
+            if constexpr (kRelu) v = v > V{} ? v : V{};
+            store<V>(z + at, v);
+          }
+        });
+  };
+  if (other != nullptr)
+    relu ? pass.template operator()<true, true>() : pass.template operator()<true, false>();
+  else
+    relu ? pass.template operator()<false, true>() : pass.template operator()<false, false>();
+}
+
+PACELINE_TARGET_CLONES
+void add_gradient_sums(Stretch s, const GradientSource& source, const float* y,
+                       const Coefficients& c, float* dz, float* sum, float* products) {
+  with_kind(
+      source, [&]<bool kSecond, Mask kMask>() __attribute__((always_inline)) {
+        if (dz != nullptr)
+          gradient_sums<kSecond, kMask, true>(s, source, y, c, dz, sum, products);
+        else
+          gradient_sums<kSecond, kMask, false>(s, source, y, c, dz, sum, products);
+      });
+}
+
+PACELINE_TARGET_CLONES
+void normalise_gradient(Stretch s, const GradientSource& source, const float* y,
+                        const Coefficients& c, const float* slope, const float* shift, float* dy) {
+  with_kind(
+      source, [&]<bool kSecond, Mask kMask>() __attribute__((always_inline)) {
+        apply_gradient<kSecond, kMask>(s, source, y, c, slope, shift, dy);
+      });
+}
+
+}  // namespace paceline::batch_norm

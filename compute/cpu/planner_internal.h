@@ -1,0 +1,145 @@
+// Turns a Program into a Plan: walks the operations forwards, then backwards, and writes the lists.
+// oneDNN chooses the formats of convolutions; reorders stand only where formats differ. Weights are
+// read from the flat vector, and gradients written into it, directly where our layout will do.
+//   PL-1 Values are never changed once written (but for the ReLU that is part of a primitive).
+//   PL-2 A gradient may arrive in parts, one from each reader of the activation; a part is
+//        overwritten only when no other activation has it, too.
+// May throw dnnl::error. One thread.
+#pragma once
+
+#include <memory>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "paceline/compute/cpu/batch_norm_internal.h"
+#include "paceline/compute/cpu/fusion_internal.h"
+#include "paceline/compute/cpu/plan_internal.h"
+
+namespace paceline {
+
+class Planner {
+ public:
+  Planner(const Program& program, const CompileOptions& options, const dnnl::engine& engine,
+          ConvolutionChoice& choice);
+  Result<std::unique_ptr<Plan>> run() &&;
+
+ private:
+  using memory = dnnl::memory;
+  using Arguments = std::vector<std::pair<int, memory>>;
+  using Steps = std::vector<PlannedStep>;
+
+  /// What an operation's way back needs of its way there.
+  struct Site {
+    std::optional<dnnl::convolution_forward::primitive_desc> convolution;
+    std::optional<dnnl::inner_product_forward::primitive_desc> linear;
+    std::optional<dnnl::pooling_forward::primitive_desc> pool;
+    std::shared_ptr<BatchNormState> batch_norm;
+    memory weight, workspace;
+    bool masked = false;  ///< the pool behind it has masked the gradient for its ReLU
+  };
+  /// A part of a gradient.
+  struct Part {
+    memory value;
+    bool free = true;  ///< may be overwritten
+  };
+  /// What a step is called in a profile, and the work that it cannot do without.
+  struct Work {
+    std::size_t operation;
+    const char* pass;
+    std::string how;
+    double flops = 0, bytes = 0;
+  };
+
+  const Operation& operation(std::size_t k) const { return program_.operations[k]; }
+  const Shape& in(std::size_t k) const { return program_.activations[operation(k).input]; }
+  const Shape& out(std::size_t k) const { return program_.activations[operation(k).output]; }
+  const Fused& fused(std::size_t k) const { return fusion_.operations[k]; }
+  memory& input(std::size_t k) { return values_[operation(k).input]; }
+  /// What the operation writes, with all that is fused into it.
+  memory& output(std::size_t k) { return values_[fused(k).output]; }
+  bool learned_input(std::size_t k) const { return fusion_.learned[operation(k).input]; }
+  dnnl::prop_kind direction() const;
+
+  Result<> find_gaps();
+
+  // Steps and memory.
+  void add(Steps& steps, std::unique_ptr<Step> step, const std::vector<memory>& used, Work work);
+  void add(Steps& steps, const dnnl::primitive& primitive, const memory::desc& scratchpad,
+           Arguments arguments, Work work);
+  void reorder(std::size_t k, const memory& from, const memory& to, Steps& steps);
+  /// `from` in the wanted format: itself, or a reordered copy, made once.
+  memory as(std::size_t k, const memory& from, const memory::desc& wanted, Steps& steps);
+  memory flat(std::vector<FlatTensor>& tensors, std::size_t offset, const memory::desc& desc);
+
+  // Gradients of activations; `k` is the operation on whose behalf a step is added.
+  void contribute(std::size_t activation, memory value, bool free = true);
+  /// In the wanted format, parts summed.
+  Part gradient(std::size_t k, std::size_t activation, const memory::desc& wanted);
+  /// As gradient(), but left in up to two parts.
+  std::vector<Part> gradient_parts(std::size_t k, std::size_t activation,
+                                   const memory::desc& wanted);
+  Part sum(std::size_t k, const Part& a, const Part& b);
+  /// The way back through a ReLU that wrote `y`: no value before a ReLU is kept.
+  Part masked(std::size_t k, Part dy, const memory& y);
+
+  // Operations.
+  void forward(std::size_t k, const Convolution& op);
+  void backward(std::size_t k, const Convolution& op);
+  void forward(std::size_t k, const Linear& op);
+  void backward(std::size_t k, const Linear& op);
+  void forward(std::size_t k, const BatchNorm& op);
+  void backward(std::size_t k, const BatchNorm& op);
+  void forward(std::size_t k, const Relu& op);
+  void backward(std::size_t k, const Relu& op);
+  void forward(std::size_t k, const MaxPool& op);
+  void backward(std::size_t k, const MaxPool& op);
+  void forward(std::size_t k, const AveragePool& op);
+  void backward(std::size_t k, const AveragePool& op);
+  void forward(std::size_t k, const GlobalAveragePool& op);
+  void backward(std::size_t k, const GlobalAveragePool& op);
+  void forward(std::size_t k, const Dropout& op);
+  void backward(std::size_t k, const Dropout& op);
+  void forward(std::size_t k, const Add& op);
+  void backward(std::size_t k, const Add& op);
+  void forward(std::size_t k, const PaddedShortcut& op);
+  void backward(std::size_t k, const PaddedShortcut& op);
+  // The loss runs between the two lists.
+  void forward(std::size_t, const SoftmaxCrossEntropy&) {}
+  void backward(std::size_t, const SoftmaxCrossEntropy&) {}
+
+  // Convolution and linear layer alike.
+  void run_forward(std::size_t k, const dnnl::primitive_desc& pd);
+  void run_backward_weights(std::size_t k, const dnnl::primitive_desc& pd, const memory& dy);
+  void run_backward_data(std::size_t k, const dnnl::primitive_desc& pd, const memory& dy);
+  /// The gradient before the ReLU that is part of operation k.
+  Part gradient_before_relu(std::size_t k, const memory::desc& wanted);
+  /// Multiplications of one pass, and its tensors, once each.
+  Work work(std::size_t k, const char* pass, const dnnl::primitive_desc& pd) const;
+  /// @param make  describes the pass for an algorithm; may throw dnnl::error for Winograd's
+  template <class Make>
+  auto fastest(std::size_t k, const char* pass, Make make);
+  /// How long the pass takes with the reorders of its weights, or of their gradient.
+  double seconds(const dnnl::primitive_desc& pd, const memory::desc& weights) const;
+
+  struct Window {
+    std::size_t height, width, stride, padding;
+  };
+  void pool(std::size_t k, dnnl::algorithm kind, const Window& window);
+  void pool_back(std::size_t k, dnnl::algorithm kind, const Window& window);
+
+  const Program& program_;
+  const CompileOptions& options_;
+  const dnnl::engine& engine_;
+  ConvolutionChoice& choice_;
+  const Fusion fusion_;
+  std::unique_ptr<Plan> plan_;
+  std::vector<memory> values_;                     // by activation
+  std::vector<std::vector<Part>> gradients_;       // by activation
+  std::vector<Site> sites_;                        // by operation
+  std::vector<std::pair<memory, memory>> copies_;  // what as() has reordered, and to what
+};
+
+}  // namespace paceline
