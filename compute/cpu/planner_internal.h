@@ -61,7 +61,10 @@ class Planner {
   /// What the operation writes, with all that is fused into it.
   memory& output(std::size_t k) { return values_[fused(k).output]; }
   bool learned_input(std::size_t k) const { return fusion_.learned[operation(k).input]; }
-  dnnl::prop_kind direction() const;
+  dnnl::prop_kind direction() const {
+    return options_.training ? dnnl::prop_kind::forward_training
+                             : dnnl::prop_kind::forward_inference;
+  }
 
   Result<> find_gaps();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "paceline/compute/dropout_mask_internal.h"
@@ -41,16 +42,63 @@ void for_each_output(const Call& call, F f) {
 }
 
 void forward(const Convolution& op, const Call& call, double* y) {
-  for_each_output(call, [&](std::size_t c, std::size_t e) { y[e] = call.bias[c]; });
+  for_each_output(call, [&](std::size_t c, std::size_t e) { y[e] = op.bias ? call.bias[c] : 0; });
   for_each_product(op, call, [&](std::size_t i, std::size_t w, std::size_t o) {
     y[o] += call.x[i] * call.weight[w];
   });
 }
 void backward(const Convolution& op, const Call& call, const double* dy, const Gradients& to) {
-  for_each_output(call, [&](std::size_t c, std::size_t e) { to.bias[c] += dy[e]; });
+  if (op.bias) for_each_output(call, [&](std::size_t c, std::size_t e) { to.bias[c] += dy[e]; });
   for_each_product(op, call, [&](std::size_t i, std::size_t w, std::size_t o) {
     to.weight[w] += dy[o] * call.x[i];
     to.x[i] += dy[o] * call.weight[w];
+  });
+}
+
+/// What BatchNorm knows of each channel.
+struct Moments {
+  std::vector<double> mean, variance;  // the variance biased
+};
+/// Of the batch.
+Moments moments(const Call& call) {
+  Moments of{std::vector<double>(call.in.channels), std::vector<double>(call.in.channels)};
+  const double count = static_cast<double>(call.images * call.in.height * call.in.width);
+  for_each_output(call, [&](std::size_t c, std::size_t e) { of.mean[c] += call.x[e] / count; });
+  for_each_output(call, [&](std::size_t c, std::size_t e) {
+    of.variance[c] += (call.x[e] - of.mean[c]) * (call.x[e] - of.mean[c]) / count;
+  });
+  return of;
+}
+/// Those that were kept.
+Moments running_moments(const Call& call) {
+  return {{call.running_mean, call.running_mean + call.in.channels},
+          {call.running_variance, call.running_variance + call.in.channels}};
+}
+void forward(const BatchNorm& op, const Call& call, double* y) {
+  const Moments of = call.batch_statistics ? moments(call) : running_moments(call);
+  for_each_output(call, [&](std::size_t c, std::size_t e) {
+    const double normalised = (call.x[e] - of.mean[c]) / std::sqrt(of.variance[c] + op.epsilon);
+    y[e] = call.weight[c] * normalised + call.bias[c];
+  });
+}
+// Mean and variance depend on every value of the channel, so that the gradient at x is what is left
+// of dy without its mean and without its projection on the normalised values.
+void backward(const BatchNorm& op, const Call& call, const double* dy, const Gradients& to) {
+  const Moments of = moments(call);
+  const double count = static_cast<double>(call.images * call.in.height * call.in.width);
+  const auto normalised = [&](std::size_t c, std::size_t e) {
+    return (call.x[e] - of.mean[c]) / std::sqrt(of.variance[c] + op.epsilon);
+  };
+  std::vector<double> mean_dy(call.in.channels), projection(call.in.channels);
+  for_each_output(call, [&](std::size_t c, std::size_t e) {
+    to.bias[c] += dy[e];
+    to.weight[c] += dy[e] * normalised(c, e);
+    mean_dy[c] += dy[e] / count;
+    projection[c] += dy[e] * normalised(c, e) / count;
+  });
+  for_each_output(call, [&](std::size_t c, std::size_t e) {
+    to.x[e] += call.weight[c] / std::sqrt(of.variance[c] + op.epsilon) *
+               (dy[e] - mean_dy[c] - normalised(c, e) * projection[c]);
   });
 }
 
@@ -68,13 +116,16 @@ void for_each_maximum(const MaxPool& op, const Call& call, F f) {
     for (std::size_t oy = 0; oy < call.out.height; ++oy)
       for (std::size_t ox = 0; ox < call.out.width; ++ox)
         for (std::size_t c = 0; c < call.out.channels; ++c) {
-          std::size_t best = at(call.in, n, oy * op.stride, ox * op.stride, c);
+          std::optional<std::size_t> best;
           for (std::size_t ky = 0; ky < op.kernel; ++ky)
             for (std::size_t kx = 0; kx < op.kernel; ++kx) {
-              const std::size_t e = at(call.in, n, oy * op.stride + ky, ox * op.stride + kx, c);
-              if (call.x[e] > call.x[best]) best = e;
+              const std::size_t iy = oy * op.stride + ky - op.padding;  // unsigned, as above
+              const std::size_t ix = ox * op.stride + kx - op.padding;
+              if (iy >= call.in.height || ix >= call.in.width) continue;
+              const std::size_t e = at(call.in, n, iy, ix, c);
+              if (!best || call.x[e] > call.x[*best]) best = e;
             }
-          f(best, at(call.out, n, oy, ox, c));
+          f(*best, at(call.out, n, oy, ox, c));
         }
 }
 void forward(const MaxPool& op, const Call& call, double* y) {
@@ -82,6 +133,74 @@ void forward(const MaxPool& op, const Call& call, double* y) {
 }
 void backward(const MaxPool& op, const Call& call, const double* dy, const Gradients& to) {
   for_each_maximum(op, call, [&](std::size_t best, std::size_t o) { to.x[best] += dy[o]; });
+}
+
+/// Calls f(input element, output element) for every element of every window.
+template <class F>
+void for_each_in_window(const AveragePool& op, const Call& call, F f) {
+  for (std::size_t n = 0; n < call.images; ++n)
+    for (std::size_t oy = 0; oy < call.out.height; ++oy)
+      for (std::size_t ox = 0; ox < call.out.width; ++ox)
+        for (std::size_t c = 0; c < call.out.channels; ++c)
+          for (std::size_t ky = 0; ky < op.kernel; ++ky)
+            for (std::size_t kx = 0; kx < op.kernel; ++kx)
+              f(at(call.in, n, oy * op.stride + ky, ox * op.stride + kx, c),
+                at(call.out, n, oy, ox, c));
+}
+void forward(const AveragePool& op, const Call& call, double* y) {
+  const double window = static_cast<double>(op.kernel * op.kernel);
+  for_each_output(call, [&](std::size_t, std::size_t e) { y[e] = 0; });
+  for_each_in_window(op, call, [&](std::size_t i, std::size_t o) { y[o] += call.x[i] / window; });
+}
+void backward(const AveragePool& op, const Call& call, const double* dy, const Gradients& to) {
+  const double window = static_cast<double>(op.kernel * op.kernel);
+  for_each_in_window(op, call, [&](std::size_t i, std::size_t o) { to.x[i] += dy[o] / window; });
+}
+
+/// Calls f(input element, output element) for every pixel of every channel.
+template <class F>
+void for_each_pixel(const GlobalAveragePool&, const Call& call, F f) {
+  for (std::size_t n = 0; n < call.images; ++n)
+    for (std::size_t y = 0; y < call.in.height; ++y)
+      for (std::size_t x = 0; x < call.in.width; ++x)
+        for (std::size_t c = 0; c < call.in.channels; ++c)
+          f(at(call.in, n, y, x, c), at(call.out, n, 0, 0, c));
+}
+void forward(const GlobalAveragePool& op, const Call& call, double* y) {
+  const double pixels = static_cast<double>(call.in.height * call.in.width);
+  for_each_output(call, [&](std::size_t, std::size_t e) { y[e] = 0; });
+  for_each_pixel(op, call, [&](std::size_t i, std::size_t o) { y[o] += call.x[i] / pixels; });
+}
+void backward(const GlobalAveragePool& op, const Call& call, const double* dy,
+              const Gradients& to) {
+  const double pixels = static_cast<double>(call.in.height * call.in.width);
+  for_each_pixel(op, call, [&](std::size_t i, std::size_t o) { to.x[i] += dy[o] / pixels; });
+}
+
+void forward(const Add&, const Call& call, double* y) {
+  for_each_output(call, [&](std::size_t, std::size_t e) { y[e] = call.x[e] + call.other[e]; });
+}
+void backward(const Add&, const Call& call, const double* dy, const Gradients& to) {
+  for_each_output(call, [&](std::size_t, std::size_t e) { to.x[e] += dy[e]; });
+  for_each_output(call, [&](std::size_t, std::size_t e) { to.other[e] += dy[e]; });
+}
+
+/// Calls f(input element, output element) for every pixel that goes through.
+template <class F>
+void for_each_kept(const PaddedShortcut& op, const Call& call, F f) {
+  const std::size_t before = (call.out.channels - call.in.channels) / 2;
+  for (std::size_t n = 0; n < call.images; ++n)
+    for (std::size_t y = 0; y < call.out.height; ++y)
+      for (std::size_t x = 0; x < call.out.width; ++x)
+        for (std::size_t c = 0; c < call.in.channels; ++c)
+          f(at(call.in, n, y * op.stride, x * op.stride, c), at(call.out, n, y, x, before + c));
+}
+void forward(const PaddedShortcut& op, const Call& call, double* y) {
+  for_each_output(call, [&](std::size_t, std::size_t e) { y[e] = 0; });
+  for_each_kept(op, call, [&](std::size_t i, std::size_t o) { y[o] = call.x[i]; });
+}
+void backward(const PaddedShortcut& op, const Call& call, const double* dy, const Gradients& to) {
+  for_each_kept(op, call, [&](std::size_t i, std::size_t o) { to.x[i] += dy[o]; });
 }
 
 /// Calls f(input element, weight element, output element) for every product.
@@ -109,7 +228,7 @@ void backward(const Linear& op, const Call& call, const double* dy, const Gradie
 void forward(const Dropout& op, const Call& call, double* y) {
   DropoutMask mask(call.seed, call.operation, op.probability);
   for_each_output(call, [&](std::size_t, std::size_t e) {
-    y[e] = call.training ? call.x[e] * mask.next() : call.x[e];
+    y[e] = call.drops ? call.x[e] * mask.next() : call.x[e];
   });
 }
 void backward(const Dropout& op, const Call& call, const double* dy, const Gradients& to) {
@@ -117,11 +236,9 @@ void backward(const Dropout& op, const Call& call, const double* dy, const Gradi
   for_each_output(call, [&](std::size_t, std::size_t e) { to.x[e] += dy[e] * mask.next(); });
 }
 
-// The loss has its own function below; the others are refused by compile().
-template <class Other>
-void forward(const Other&, const Call&, double*) {}
-template <class Other>
-void backward(const Other&, const Call&, const double*, const Gradients&) {}
+// The loss has a function of its own below.
+void forward(const SoftmaxCrossEntropy&, const Call&, double*) {}
+void backward(const SoftmaxCrossEntropy&, const Call&, const double*, const Gradients&) {}
 
 }  // namespace
 
@@ -132,24 +249,39 @@ void backward(const OperationKind& kind, const Call& call, const double* dy, con
   std::visit([&](const auto& op) { backward(op, call, dy, to); }, kind);
 }
 
+void move_running_statistics(const Call& call, double share, float* mean, float* variance) {
+  const Moments of = moments(call);
+  const double count = static_cast<double>(call.images * call.in.height * call.in.width);
+  const double unbiased = count > 1 ? count / (count - 1) : 1;
+  for (std::size_t c = 0; c < call.in.channels; ++c) {
+    mean[c] = static_cast<float>((1 - share) * mean[c] + share * of.mean[c]);
+    variance[c] = static_cast<float>((1 - share) * variance[c] + share * unbiased * of.variance[c]);
+  }
+}
+
 Evaluation softmax_cross_entropy(std::span<const double> logits, std::size_t classes,
-                                 std::span<const std::int32_t> labels, double* dlogits) {
+                                 std::span<const std::int32_t> labels, double smoothing,
+                                 double* dlogits) {
   Evaluation sum;
-  std::vector<double> exponentials(classes);
+  std::vector<double> log_softmax(classes);
   for (std::size_t n = 0; n < labels.size(); ++n) {
     const std::span<const double> row = logits.subspan(n * classes, classes);
     const auto largest = std::max_element(row.begin(), row.end());  // of equals, the first
     const std::size_t label = static_cast<std::size_t>(labels[n]);
     double total = 0;
+    for (const double logit : row) total += std::exp(logit - *largest);
+    for (std::size_t c = 0; c < classes; ++c) log_softmax[c] = row[c] - *largest - std::log(total);
+    const auto target = [&](std::size_t c) {
+      return (c == label ? 1 - smoothing : 0) + smoothing / static_cast<double>(classes);
+    };
     for (std::size_t c = 0; c < classes; ++c)
-      total += exponentials[c] = std::exp(row[c] - *largest);
-    sum.loss_sum += std::log(total) - (row[label] - *largest);
+      if (target(c) != 0) sum.loss_sum -= target(c) * log_softmax[c];
     sum.errors += static_cast<std::size_t>(largest - row.begin()) != label;
     sum.images += 1;
     if (dlogits == nullptr) continue;
     for (std::size_t c = 0; c < classes; ++c)
       dlogits[n * classes + c] =
-          (exponentials[c] / total - (c == label ? 1.0 : 0.0)) / static_cast<double>(labels.size());
+          (std::exp(log_softmax[c]) - target(c)) / static_cast<double>(labels.size());
   }
   return sum;
 }

@@ -13,7 +13,7 @@
 #include <new>
 #include <string_view>
 
-#include "compute/chain.h"
+#include "compute/small_program.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 

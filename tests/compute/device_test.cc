@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "compute/chain.h"
+#include "compute/small_program.h"
 
 namespace paceline::test {
 namespace {

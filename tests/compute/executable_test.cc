@@ -8,7 +8,7 @@
 #include <set>
 #include <thread>
 
-#include "compute/chain.h"
+#include "compute/small_program.h"
 
 namespace paceline::test {
 namespace {

@@ -1,21 +1,7 @@
 #include "compute/operation_table.h"
 
-#include <fmt/format.h>
-
-#include "compute/chain.h"
-#include "paceline/compute/random.h"
-
 namespace paceline::test {
 namespace {
-
-constexpr std::size_t kClasses = 3;
-
-/// `image` through a 1x1 convolution to `channels`, then the links, then a linear layer.
-Program inside(Shape image, std::size_t channels, std::vector<Link> links) {
-  links.insert(links.begin(), {Convolution{1, 1, 0}, channels});
-  links.push_back({Linear{}, kClasses});
-  return chain(image, links);
-}
 
 std::vector<Row> convolutions() {
   return {
@@ -33,6 +19,16 @@ std::vector<Row> convolutions() {
       {"Convolution_one_channel_to_one", inside({1, 5, 5}, 1, {{Convolution{3, 1, 1}, 1}}), 1},
       {"Convolution_to_the_classes",
        chain({2, 4, 4}, {{Convolution{1, 1, 0}, 8}, {Convolution{4, 1, 0}, 3}}), 4},
+      {"Convolution_without_bias", inside({3, 6, 6}, 16, {{Convolution{3, 1, 1, false}, 20}}), 2},
+      {"Convolution_without_bias_first",
+       chain({3, 7, 7}, {{Convolution{3, 2, 1, false}, 8}, {Relu{}}, {Linear{}, 3}}), 2},
+      {"Convolution_without_bias_one_channel_to_one",
+       inside({1, 4, 4}, 1, {{Convolution{3, 1, 1, false}, 1}}), 1},
+      {"Convolution_1x1_stride_2", inside({3, 8, 8}, 16, {{Convolution{1, 2, 0, false}, 32}}), 2},
+      {"Convolution_1x1_stride_2_of_an_odd_image",
+       inside({3, 7, 5}, 9, {{Convolution{1, 2, 0}, 17}}), 3},
+      {"Convolution_7x7_stride_2_pad_3",
+       chain({3, 16, 16}, {{Convolution{7, 2, 3, false}, 8}, {Linear{}, 3}}), 2},
   };
 }
 
@@ -51,6 +47,33 @@ std::vector<Row> others() {
       {"MaxPool_3_2_after_relu", inside({3, 7, 7}, 16, {{Relu{}}, {MaxPool{3, 2}}}), 2},
       {"MaxPool_of_a_1x1_image", inside({3, 1, 1}, 5, {{MaxPool{1, 1}}}), 2},
       {"MaxPool_first", chain({3, 6, 6}, {{MaxPool{2, 2}}, {Linear{}, 3}}), 2},
+      {"MaxPool_3_2_pad_1", inside({3, 8, 8}, 16, {{MaxPool{3, 2, 1}}}), 2},
+      {"MaxPool_3_2_pad_1_of_an_odd_image", inside({3, 7, 9}, 5, {{MaxPool{3, 2, 1}}}), 2},
+      {"MaxPool_2_2_pad_1", inside({3, 6, 6}, 8, {{MaxPool{2, 2, 1}}}), 2},
+      {"MaxPool_3_1_pad_1_one_channel", inside({2, 5, 5}, 1, {{MaxPool{3, 1, 1}}}), 1},
+      {"MaxPool_3_1_pad_1_of_a_1x1_image", inside({3, 1, 1}, 6, {{MaxPool{3, 1, 1}}}), 2},
+      {"MaxPool_pad_1_after_relu", inside({3, 8, 8}, 10, {{Relu{}}, {MaxPool{3, 2, 1}}}), 3},
+      {"AveragePool_2_2", inside({3, 8, 8}, 16, {{AveragePool{2, 2}}}), 2},
+      {"AveragePool_2_2_that_leaves_a_rest", inside({3, 7, 5}, 9, {{AveragePool{2, 2}}}), 2},
+      {"AveragePool_3_2_overlapping", inside({3, 9, 9}, 17, {{AveragePool{3, 2}}}), 2},
+      {"AveragePool_2_3_that_skips", inside({3, 8, 8}, 4, {{AveragePool{2, 3}}}), 2},
+      {"AveragePool_one_channel", inside({2, 6, 6}, 1, {{AveragePool{2, 2}}}), 1},
+      {"AveragePool_of_a_1x1_image", inside({3, 1, 1}, 5, {{AveragePool{1, 1}}}), 2},
+      {"AveragePool_after_relu", inside({3, 8, 8}, 8, {{Relu{}}, {AveragePool{2, 2}}}), 2},
+      {"AveragePool_first", chain({3, 6, 6}, {{AveragePool{2, 2}}, {Linear{}, 3}}), 2},
+      {"GlobalAveragePool_then_linear", inside({3, 8, 8}, 16, {{GlobalAveragePool{}}}), 2},
+      {"GlobalAveragePool_odd_channels", inside({3, 5, 7}, 19, {{GlobalAveragePool{}}}), 3},
+      {"GlobalAveragePool_one_channel", inside({2, 6, 6}, 1, {{GlobalAveragePool{}}}), 1},
+      {"GlobalAveragePool_of_a_1x1_image", inside({3, 1, 1}, 5, {{GlobalAveragePool{}}}), 4},
+      {"GlobalAveragePool_after_relu", inside({3, 7, 7}, 12, {{Relu{}}, {GlobalAveragePool{}}}), 2},
+      {"GlobalAveragePool_to_the_classes",
+       chain({3, 6, 6}, {{Convolution{3, 1, 1}, 5}, {GlobalAveragePool{}}}), 4},
+      {"PaddedShortcut_alone", inside({3, 8, 8}, 8, {{PaddedShortcut{2}, 16}}), 2},
+      {"PaddedShortcut_of_an_odd_image", inside({3, 7, 5}, 5, {{PaddedShortcut{2}, 9}}), 3},
+      {"PaddedShortcut_without_stride", inside({3, 4, 4}, 16, {{PaddedShortcut{1}, 32}}), 2},
+      {"PaddedShortcut_without_padding", inside({3, 6, 6}, 16, {{PaddedShortcut{2}, 16}}), 2},
+      {"PaddedShortcut_one_channel", inside({3, 5, 5}, 1, {{PaddedShortcut{2}, 3}}), 1},
+      {"PaddedShortcut_then_relu", inside({3, 6, 6}, 8, {{PaddedShortcut{2}, 16}, {Relu{}}}), 2},
       {"Linear_first", chain({3, 4, 5}, {{Linear{}, 3}}), 2},
       {"Linear_of_an_image", inside({3, 3, 2}, 20, {{Linear{}, 33}}), 4},
       {"Linear_of_a_vector", inside({3, 2, 2}, 4, {{Linear{}, 16}, {Linear{}, 7}}), 1},
@@ -61,6 +84,10 @@ std::vector<Row> others() {
       {"Dropout_of_an_image", inside({3, 4, 4}, 18, {{Dropout{0.3}}}), 2},
       {"Dropout_of_nothing", inside({3, 4, 4}, 3, {{Dropout{0.0}}}), 2},
       {"Dropout_first", chain({3, 4, 4}, {{Dropout{0.25}}, {Linear{}, 3}}), 3},
+      {"LabelSmoothing", chain({5, 2, 2}, {{Linear{}, 10}}, {0.1}), 6},
+      {"LabelSmoothing_two_classes", chain({5, 1, 1}, {{Linear{}, 2}}, {0.3}), 1},
+      {"LabelSmoothing_one_class", chain({5, 1, 1}, {{Linear{}, 1}}, {0.1}), 2},
+      {"LabelSmoothing_odd_classes", chain({3, 4, 4}, {{Convolution{4, 1, 0}, 17}}, {0.9}), 3},
   };
 }
 
@@ -89,29 +116,26 @@ std::vector<Row> networks() {
   return {{"Cnn7_in_small", cnn7_in_small, 3}, {"Lenet_in_small", lenet_in_small, 3}};
 }
 
-Row random_row(std::size_t index, Rng& rng) {
-  const auto between = [&](std::size_t low, std::size_t high) {
-    return low + static_cast<std::size_t>(rng.below(high - low + 1));
-  };
-  const Shape image{between(1, 4), between(3, 10), between(3, 10)};
-  const std::size_t kernel = between(1, 3), channels = between(1, 20);
-  std::vector<Link> links = {
-      {Convolution{kernel, between(1, 2), between(0, kernel - 1)}, between(1, 20)}};
-  if (rng.below(2) != 0) links.push_back({Relu{}});
-  if (rng.below(2) != 0) links.push_back({MaxPool{1, between(1, 2)}});
-  if (rng.below(2) != 0) links.push_back({Dropout{rng.uniform() * 0.8}});
-  if (rng.below(2) != 0) links.insert(links.end(), {{Linear{}, between(1, 40)}, {Relu{}}});
-  return {fmt::format("Random_{}", index), inside(image, channels, links), between(1, 5)};
+}  // namespace
+
+Program around(Shape image, std::size_t channels, const std::function<void(ProgramSketch&)>& body) {
+  ProgramSketch sketch(image);
+  sketch.then({Convolution{1, 1, 0}, channels});
+  body(sketch);
+  sketch.then({Linear{}, kClasses});
+  return sketch.finish();
 }
 
-}  // namespace
+Program inside(Shape image, std::size_t channels, const std::vector<Link>& links) {
+  return around(image, channels,
+                [&](ProgramSketch& sketch) { sketch.apply_all(links, sketch.last()); });
+}
 
 std::vector<Row> operation_table(std::uint64_t seed) {
   std::vector<Row> rows;
-  for (const auto& family : {convolutions(), others(), networks()})
+  for (const auto& family :
+       {convolutions(), others(), networks(), residual_rows(), random_rows(seed)})
     rows.insert(rows.end(), family.begin(), family.end());
-  Rng rng(seed);
-  for (std::size_t k = 0; k < 20; ++k) rows.push_back(random_row(k, rng));
   return rows;
 }
 
