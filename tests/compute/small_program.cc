@@ -166,7 +166,10 @@ OwnedBatch random_batch(const Program& program, std::size_t images, std::uint64_
 
 bool refused_for_now(const char* device_name, const Program& program) {
   const auto compiled = open_device(device_name, {}).value()->compile(program, {.batch = 1});
-  return !compiled && compiled.error().code == std::errc::not_supported;
+  if (compiled || compiled.error().code != std::errc::not_supported) return false;
+  const std::string& message = compiled.error().message;
+  return message.find("cannot be run here") != std::string::npos ||
+         message.find("read one activation") != std::string::npos;
 }
 
 std::size_t classes_of(const Program& program) {
