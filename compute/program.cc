@@ -73,6 +73,7 @@ Result<> validate(const Program& program) {
   if (program.operations.empty() ||
       !std::holds_alternative<SoftmaxCrossEntropy>(program.operations.back().kind))
     return fail(std::errc::invalid_argument, "a program must end with the loss");
+  std::vector<bool> read(shapes.size(), false);
   std::size_t written = 1;  // activations so far, the input among them
   for (const Operation& operation : program.operations) {
     const auto refuse = [&](const std::string& what) {
@@ -87,12 +88,14 @@ Result<> validate(const Program& program) {
     if (!last && (operation.output != written || written >= shapes.size()))
       return refuse(fmt::format("must write activation {} of {}, the next, not {}", written,
                                 shapes.size(), operation.output));
+    read[operation.input] = true;
     const Shape& in = shapes[operation.input];
     const Shape& out = last ? in : shapes[operation.output];
     if (std::holds_alternative<Add>(operation.kind)) {
       if (operation.other >= written)
         return refuse(fmt::format("adds an activation that nothing wrote before: {} of {}",
                                   operation.other, written));
+      read[operation.other] = true;
       if (shapes[operation.other] != in)
         return refuse(fmt::format("adds {} to {}: an addition needs two of one shape",
                                   text(shapes[operation.other]), text(in)));
@@ -119,6 +122,10 @@ Result<> validate(const Program& program) {
       return refuse("has running statistics outside the buffers or not on 64 bytes");
     if (!last) ++written;
   }
+  for (const Operation& operation : program.operations)
+    if (!read[operation.output] && &operation != &program.operations.back())
+      return fail(std::errc::invalid_argument, "operation \"{}\" writes what nothing reads",
+                  operation.name);
   return success();
 }
 

@@ -3,7 +3,7 @@
 // copy it, compare it, print it.
 //   PR-1 Activations are numbered in the order in which they are written; 0 is the input batch. An
 //        operation reads `input` (and Add reads `other`, too) and writes `output`, which is larger.
-//        Any number of operations may read one activation; exactly one writes it.
+//        One or more operations read an activation; exactly one writes it.
 //   PR-2 The canonical layout of an activation is N,H,W,C f32; what a backend uses inside is its
 //        own business.
 //   PR-3 Parameters lie in the flat vector at `weight` and `bias` (in f32 elements from its start,

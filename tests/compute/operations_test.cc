@@ -134,7 +134,7 @@ TEST_P(OperationTable, ReferenceGradientIsTheLossesSlope) {
   for (int draw = 0; draw < 16; ++draw) {
     const std::size_t e = parameters[rng.below(parameters.size())];
     // A ReLU or a maximum that changes sides within h is no place to measure a slope.
-    const double wide = slope(e, 2e-4f), narrow = slope(e, 1e-4f);
+    const double wide = slope(e, 2e-5f), narrow = slope(e, 1e-5f);
     if (std::abs(wide - narrow) > 1e-4 * most) {
       ++kinks;
       continue;

@@ -59,6 +59,11 @@ TEST(Program, ReadsOnlyWhatWasWrittenBefore) {
             "operation \"op4\" adds an activation that nothing wrote before: 1000 of 5");
 }
 
+TEST(Program, WritesNothingThatNobodyReads) {
+  EXPECT_EQ(refusal(4, [](Operation& add) { add.input = add.other; }),
+            "operation \"op3\" writes what nothing reads");
+}
+
 TEST(Program, WritesActivationsInTheOrderOfTheirNumbers) {
   for (const std::size_t output : {2, 4, 1000})
     EXPECT_EQ(
