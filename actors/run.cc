@@ -375,8 +375,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                        const std::function<void(const Progress&)>& progress) {
   PACELINE_TRYV(check(given));
   RunOptions options = given;
-  if (options.sgd.learning_rate == 0)
-    options.sgd.learning_rate = Network::default_learning_rate(network.name());
+  if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
   RunContext context(options, network, data, planned_steps(options, data));
   context.place = {options.groups, options.workers / options.groups};
   context.protocol = find_protocol(options.protocol);
@@ -384,8 +383,9 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
   const std::size_t dimension = network.layout().elements;
-  context.initial.resize(dimension);
+  context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
+  context.initial.resize(dimension);  // the protocols' part
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
                                                 dimension, context.place, network.layout().hash()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));

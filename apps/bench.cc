@@ -15,10 +15,6 @@
 namespace paceline {
 namespace {
 
-/// What the papers' image sets look like; a step's time does not depend on what is in them.
-constexpr Shape kImage{.channels = 3, .height = 32, .width = 32};
-constexpr std::size_t kClasses = 10;
-
 std::vector<OptionName> option_names(const std::string& kind) {
   std::vector<OptionName> names = {{"json", "", "standard output is JSON alone"},
                                    {"help", "", "this list"}};
@@ -34,8 +30,9 @@ Result<nlohmann::json> measure_step(const GivenOptions& options) {
   const std::string network_name = given_text(options, "network", "cnn7");
   PACELINE_TRY(const std::uint64_t batch, given_count(options, "batch", 128, 1 << 16));
   PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
+  PACELINE_TRY(const NetworkDescription description, named_network(network_name));
   PACELINE_TRY(const Network network,
-               Network::named(network_name, Network::crop(network_name, kImage), kClasses));
+               Network::build(description, {description.image, description.classes}));
   return bench_step(network, batch, static_cast<unsigned>(threads));
 }
 

@@ -18,8 +18,11 @@ constexpr std::uint64_t kSeed = 1;
 Result<nlohmann::json> bench_step(const Network& network, std::size_t batch, unsigned threads) {
   PACELINE_TRY(const auto device, open_device("cpu", {.threads = threads}));
   PACELINE_TRY(const auto executable, device->compile(network.program(), {.batch = batch}));
-  std::vector<float> x(network.layout().elements), m(x.size()), g(x.size());
-  network.initialise(x, kSeed);
+  std::vector<float> all(network.layout().all_elements());
+  network.initialise(all, kSeed);
+  const std::size_t parameters = network.layout().elements;
+  const Vector x{all.data(), parameters}, buffers{all.data() + parameters, all.size() - parameters};
+  std::vector<float> m(parameters), g(parameters);
   Rng rng(kSeed);
   std::vector<float> images(batch * network.image().count());
   for (float& pixel : images) pixel = static_cast<float>(rng.normal());
@@ -28,13 +31,13 @@ Result<nlohmann::json> bench_step(const Network& network, std::size_t batch, uns
     label = static_cast<std::int32_t>(rng.below(network.classes()));
 
   const auto view = [](std::vector<float>& v) { return Vector{v.data(), v.size()}; };
-  const Sgd sgd{.learning_rate = Network::default_learning_rate(network.name())};
+  const Sgd sgd{.learning_rate = network.learning_rate()};
   double loss = 0;
   std::vector<double> seconds;
   for (std::uint64_t step = 0; step < kWarmUp + kSteps; ++step) {
     const auto start = std::chrono::steady_clock::now();
-    loss = executable->train_step(view(x), {}, view(g), {images, labels}, step);
-    device->math().update(sgd, view(x), view(m), view(g), {});
+    loss = executable->train_step(x, buffers, view(g), {images, labels}, step);
+    device->math().update(sgd, x, view(m), view(g), {});
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     if (step >= kWarmUp) seconds.push_back(elapsed.count());
   }

@@ -35,8 +35,8 @@ Result<Parts> open_parts(const TrainOptions& options) {
   PACELINE_TRY(const std::unique_ptr<Device> device,
                open_device(options.run.device, {.threads = options.run.threads}));
   PACELINE_TRY(Data data, open_data(options.data));
-  const Shape image = Network::crop(options.network, data.train->image);
-  PACELINE_TRY(Network network, Network::named(options.network, image, data.train->classes));
+  const Shape image = options.description.cropped(data.train->image);
+  PACELINE_TRY(Network network, Network::build(options.description, {image, data.train->classes}));
   return Parts{std::move(data), std::move(network), device->description()};
 }
 
@@ -83,8 +83,8 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
 
   RunOptions& run = options.run;
   if (run.directory.empty()) {
-    run.directory =
-        free_run_directory(options.network, run.protocol, std::chrono::system_clock::now());
+    run.directory = free_run_directory(options.description.name, run.protocol,
+                                       std::chrono::system_clock::now());
   }
   if (const auto ready = prepare_run_directory(run.directory, config_text(options)); !ready) {
     return refuse("train", ready.error());

@@ -47,7 +47,7 @@ Row real(const char* name, const char* argument, const char* help, Field field) 
 }
 
 template <class Field>
-Row text(const char* name, const char* argument, const char* help, Field field) {
+Row text(const char* name, const char* argument, const std::string& help, Field field) {
   return {{name, argument, help},
           [field](TrainOptions& o, const std::string& value) -> Result<> {
             // What an INI file cannot hold would come back from config.ini as something else.
@@ -141,7 +141,8 @@ const std::vector<Row>& table() {
            "synthetic[:seed=N,train=N,test=N], or a folder of CIFAR-10 or IDX files "
            "(cifar10:DIR, mnist:DIR, fashion-mnist:DIR insist on the kind)",
            PACELINE_FIELD(data)),
-      text("network", "NAME", "the network: lenet, cnn6, cnn7", PACELINE_FIELD(network)),
+      text("network", "NAME", fmt::format("the network: {}", fmt::join(Network::names(), ", ")),
+           PACELINE_FIELD(network)),
       text("protocol", "NAME", "how workers coordinate: lsgd, easgd, diana",
            PACELINE_FIELD(run.protocol)),
       word("mode", "whether workers wait for each other when they coordinate",
@@ -275,13 +276,8 @@ Result<> add_behind(GivenOptions& chosen, GivenOptions place) {
 /// Defaults that depend on what else was given, and names that only the layers know.
 Result<> resolve(TrainOptions& options, const GivenOptions& given) {
   RunOptions& run = options.run;
-  const std::vector<std::string> networks = Network::names();
-  if (const auto known = parse_word(options.network, networks); !known) {
-    return fail(std::errc::invalid_argument, "--network {}", known.error().message);
-  }
-  if (run.sgd.learning_rate == 0) {
-    run.sgd.learning_rate = Network::default_learning_rate(options.network);
-  }
+  PACELINE_TRY(options.description, named_network(options.network));
+  if (run.sgd.learning_rate == 0) run.sgd.learning_rate = options.description.learning_rate;
   if (run.sgd.form == Momentum::none) {
     if (given.contains("momentum") && run.sgd.momentum != 0) {
       return fail(std::errc::invalid_argument,

@@ -19,6 +19,7 @@ struct TrainOptions {
   RunOptions run;  ///< learning rate resolved; directory empty: named by date, network, protocol
   std::string data = "synthetic";
   std::string network = "cnn7";
+  NetworkDescription description;  ///< what `network` names
   bool json = false, quiet = false;
   bool print_config = false;
   bool help = false;  ///< asked for: nothing else was read

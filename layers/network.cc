@@ -5,11 +5,9 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "paceline/compute/random.h"
-#include "paceline/layers/nearest.h"
 #include "paceline/layers/network_builder_internal.h"
 
 namespace paceline {
@@ -18,65 +16,12 @@ namespace {
 constexpr std::uint64_t kInitialise =
     0x494e4954ull;  // keeps its streams apart from others' of a seed
 
-/// A network as a row of a table. Learning rates are for batch 128 and Nesterov momentum 0.9.
-struct Recipe {
-  std::string_view name;
-  std::size_t crop;  ///< height and width of the images it reads; 0: takes them as they are
-  double learning_rate;
-  void (*build)(NetworkBuilder&, std::size_t classes);
-};
-
-/// @source LeCun et al. 1998, in the wider form of today's MNIST tutorials
-void build_lenet(NetworkBuilder& net, std::size_t classes) {
-  net.convolution(32, 5, 2);
-  net.relu();
-  net.pool();
-  net.convolution(64, 5, 2);
-  net.relu();
-  net.pool();
-  net.linear(512);
-  net.relu();
-  net.linear(classes);
+void fill_uniform(std::span<float> values, double bound, Rng rng) {
+  for (float& value : values) value = static_cast<float>(bound * (2 * rng.uniform() - 1));
 }
 
-/// @source Zhang, Choromanska, LeCun 2015, section 5 (the CIFAR net), as Teng et al. 2019 use it
-void build_cnn7(NetworkBuilder& net, std::size_t classes) {
-  net.convolution(64, 5, 0);
-  net.relu();
-  net.pool();
-  net.convolution(128, 5, 0);
-  net.relu();
-  net.pool();
-  net.convolution(64, 3, 0);
-  net.relu();
-  net.linear(256);
-  net.relu();
-  net.dropout(0.5);
-  net.linear(classes);
-}
-
-void build_cnn6(NetworkBuilder& net, std::size_t classes) {
-  for (const std::size_t channels : {64, 128}) {
-    net.convolution(channels, 3, 1);
-    net.relu();
-    net.convolution(channels, 3, 1);
-    net.relu();
-    net.pool();
-  }
-  net.linear(256);
-  net.relu();
-  net.linear(classes);
-}
-
-constexpr std::array kRecipes = {
-    Recipe{.name = "lenet", .crop = 0, .learning_rate = 0.05, .build = build_lenet},
-    Recipe{.name = "cnn7", .crop = 28, .learning_rate = 0.03, .build = build_cnn7},
-    Recipe{.name = "cnn6", .crop = 0, .learning_rate = 0.02, .build = build_cnn6},
-};
-
-const Recipe* find_recipe(std::string_view name) {
-  const auto* found = std::ranges::find(kRecipes, name, &Recipe::name);
-  return found == kRecipes.end() ? nullptr : found;
+void fill_normal(std::span<float> values, double deviation, Rng rng) {
+  for (float& value : values) value = static_cast<float>(deviation * rng.normal());
 }
 
 }  // namespace
@@ -89,71 +34,58 @@ std::uint64_t Layout::hash() const {
   return XXH3_64bits(text.data(), text.size());
 }
 
-Result<Network> Network::named(std::string_view name, Shape image, std::size_t classes) {
-  const Recipe* recipe = find_recipe(name);
-  if (recipe == nullptr) {
-    const std::vector<std::string> known = names();
-    const std::string meant = nearest(name, known);
-    return fail(std::errc::invalid_argument, "no network is called '{}'{}: there are {}", name,
-                meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant),
-                fmt::join(known, ", "));
-  }
-  if (recipe->crop != 0 && (image.height != recipe->crop || image.width != recipe->crop)) {
-    return fail(std::errc::invalid_argument,
-                "{} reads {}x{} images, which cannot be had from {}x{}: choose another data set or "
-                "network",
-                name, recipe->crop, recipe->crop, image.height, image.width);
-  }
-  if (classes < 2) {
-    return fail(std::errc::invalid_argument, "{}: {} classes leave nothing to learn", name,
-                classes);
-  }
-  NetworkBuilder builder{std::string(name), image};
-  recipe->build(builder, classes);
-  PACELINE_TRY(NetworkBuilder::Built built, std::move(builder).finish());
+Result<Network> Network::build(NetworkDescription description, const NetworkOptions& options) {
+  PACELINE_TRY(BuiltNetwork built, build_network(description, options));
   Network network;
-  network.name_ = name;
-  network.classes_ = classes;
+  network.description_ = std::move(description);
   network.program_ = std::move(built.program);
   network.layout_ = std::move(built.layout);
   return network;
 }
 
-std::vector<std::string> Network::names() {
-  std::vector<std::string> all;
-  for (const Recipe& recipe : kRecipes) all.emplace_back(recipe.name);
-  return all;
-}
-
-Shape Network::crop(std::string_view name, Shape image) {
-  const Recipe* recipe = find_recipe(name);
-  if (recipe == nullptr || recipe->crop == 0) return image;
-  return {.channels = image.channels,
-          .height = std::min(image.height, recipe->crop),
-          .width = std::min(image.width, recipe->crop)};
+Result<Network> Network::named(std::string_view name, Shape image, std::size_t classes) {
+  PACELINE_TRY(NetworkDescription description, named_network(name));
+  return build(std::move(description), {.image = image, .classes = classes});
 }
 
 double Network::default_learning_rate(std::string_view name) {
-  const Recipe* recipe = find_recipe(name);
-  PACELINE_CHECK(recipe != nullptr, "no network is called '{}'", name);
-  return recipe->learning_rate;
+  const auto description = named_network(name);
+  PACELINE_CHECK(description.has_value(), "no network is called '{}'", name);
+  return description.value().learning_rate;
 }
 
 void Network::initialise(std::span<float> x, std::uint64_t seed) const {
-  PACELINE_CHECK(x.size() == layout_.elements, "{} elements for {} of {}", x.size(),
-                 layout_.elements, name_);
+  PACELINE_CHECK(x.size() == layout_.all_elements(), "{} elements for {} of {}", x.size(),
+                 layout_.all_elements(), name());
   std::ranges::fill(x, 0.0F);
-  double bound = 0;
-  for (std::size_t i = 0; i < layout_.tensors.size(); ++i) {
-    const Tensor& t = layout_.tensors[i];
-    // A bias follows its weight and shares its fan-in.
-    if (t.dimensions.size() > 1) {
-      bound = 1 / std::sqrt(static_cast<double>(t.count / t.dimensions.front()));
+  std::uint64_t stream = 0;  // the tensor's index: tensors are in the order of operations
+  const auto rng = [&] { return Rng(seed ^ kInitialise, stream++); };
+  const Initialisation how = description_.initialisation;
+  for (const Operation& op : program_.operations) {
+    const Shape &in = program_.activations[op.input], &out = program_.activations[op.output];
+    const ParameterCounts counts = parameter_counts(op.kind, in, out);
+    if (counts.weight == 0) continue;
+    const auto weight = x.subspan(op.weight, counts.weight), bias = x.subspan(op.bias, counts.bias);
+    if (std::holds_alternative<BatchNorm>(op.kind)) {
+      std::ranges::fill(weight, 1.0F);
+      std::ranges::fill(x.subspan(layout_.elements + op.running_variance, in.channels), 1.0F);
+      stream += 2;
+      continue;
     }
-    Rng rng(seed ^ kInitialise, i);
-    for (float& value : x.subspan(t.offset, t.count)) {
-      value = static_cast<float>(bound * (2 * rng.uniform() - 1));
+    const auto* convolution = std::get_if<Convolution>(&op.kind);
+    if (how == Initialisation::pytorch ||
+        (how == Initialisation::resnet && convolution == nullptr)) {
+      // A bias shares its weight's fan-in.
+      const double bound = 1 / std::sqrt(static_cast<double>(counts.weight / out.channels));
+      fill_uniform(weight, bound, rng());
+      if (counts.bias > 0) fill_uniform(bias, bound, rng());
+      continue;
     }
+    const double fan_out = convolution == nullptr ? 0
+                                                  : static_cast<double>(counts.weight) /
+                                                        static_cast<double>(in.channels);
+    fill_normal(weight, convolution == nullptr ? 0.01 : std::sqrt(2 / fan_out), rng());
+    if (counts.bias > 0) ++stream;
   }
 }
 

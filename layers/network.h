@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "paceline/compute/program.h"
+#include "paceline/layers/network_description.h"
 #include "paceline/result.h"
 
 namespace paceline {
@@ -38,36 +39,39 @@ struct Layout {
   std::uint64_t hash() const;
 };
 
+/// What turns a description into a network.
+struct NetworkOptions {
+  Shape image;                 ///< what a batch holds, after NetworkDescription::cropped
+  std::size_t classes = 0;     ///< 2 or more
+  double label_smoothing = 0;  ///< in [0, 1): SoftmaxCrossEntropy's
+};
+
 class Network {
  public:
-  /// Builds a network by name.
-  /// @param image  what a batch holds, after augmentation (cnn7: 28x28)
-  /// @param classes  2 or more
-  /// @return an error naming the nearest name, or the layer whose shape does not fit
+  /// @return an error naming the layer that does not fit, its line where it was read, and the remedy
+  static Result<Network> build(NetworkDescription description, const NetworkOptions& options);
+  /// Builds one of names().
   static Result<Network> named(std::string_view name, Shape image, std::size_t classes);
-  static std::vector<std::string> names();
-  /// The image size a network wants from images of this size: cnn7 crops 28x28, the others take
-  /// them whole. Images that are too small (and unknown names) come back as they are: named()
-  /// refuses them.
-  static Shape crop(std::string_view name, Shape image);
-  /// For batch 128 and Nesterov momentum 0.9. @pre the name is one of names()
+  static std::vector<std::string> names() { return named_networks(); }
+  /// @pre the name is one of names()
   static double default_learning_rate(std::string_view name);
 
-  const std::string& name() const { return name_; }
+  const NetworkDescription& description() const { return description_; }
+  const std::string& name() const { return description_.name; }
+  double learning_rate() const { return description_.learning_rate; }
   Shape image() const { return program_.activations.front(); }
-  std::size_t classes() const { return classes_; }
+  std::size_t classes() const { return program_.activations.back().count(); }
   const Program& program() const { return program_; }
   const Layout& layout() const { return layout_; }
 
-  /// PyTorch's defaults: weights and biases uniform in +-1/sqrt(fan_in); same seed, same bits;
+  /// As the description's Initialisation says, from one stream a tensor: same seed, same bits;
   /// padding stays zero.
-  /// @param x  [layout().elements]
+  /// @param x  [layout().all_elements()], parameters and buffers
   void initialise(std::span<float> x, std::uint64_t seed) const;
 
  private:
   Network() = default;
-  std::string name_;
-  std::size_t classes_ = 0;
+  NetworkDescription description_;
   Program program_;
   Layout layout_;
 };

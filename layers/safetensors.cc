@@ -22,6 +22,8 @@ using Path = std::filesystem::path;
 constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the published reader's limit
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr const char* kMetadata = "__metadata__";
+/// PyTorch's BatchNorms count their steps; nothing here depends on it.
+constexpr const char* kStepsCounted = ".num_batches_tracked";
 
 /// A tensor as a file has it.
 struct Entry {
@@ -82,6 +84,12 @@ void to_channels_last(const Axes& axes, const float* theirs, float* ours) {
       }
     }
   }
+}
+
+std::vector<Tensor> all_tensors(const Layout& layout) {
+  std::vector<Tensor> all = layout.tensors;
+  all.insert(all.end(), layout.buffers.begin(), layout.buffers.end());
+  return all;
 }
 
 // --- Headers
@@ -193,12 +201,13 @@ Result<> check(const Path& path, const Entry& entry, const Tensor& t) {
 
 Result<> write_safetensors(const Path& path, const Layout& layout, std::span<const float> x,
                            const Metadata& metadata) {
-  PACELINE_CHECK(x.size() == layout.elements, "{} elements for a layout of {}", x.size(),
-                 layout.elements);
+  PACELINE_CHECK(x.size() == layout.all_elements(), "{} elements for a layout of {}", x.size(),
+                 layout.all_elements());
+  const std::vector<Tensor> tensors = all_tensors(layout);
   Json json = Json::object();
   if (!metadata.empty()) json[kMetadata] = metadata;
   std::uint64_t position = 0;
-  for (const Tensor& t : layout.tensors) {
+  for (const Tensor& t : tensors) {
     const std::uint64_t end = position + t.count * sizeof(float);
     json[t.name] = {
         {"dtype", "F32"}, {"shape", shape_in_file(t)}, {"data_offsets", {position, end}}};
@@ -214,7 +223,7 @@ Result<> write_safetensors(const Path& path, const Layout& layout, std::span<con
   std::memcpy(content.data() + kLengthBytes, header.data(), length);
   std::byte* out = content.data() + kLengthBytes + length;
   std::vector<float> permuted;
-  for (const Tensor& t : layout.tensors) {
+  for (const Tensor& t : tensors) {
     permuted.resize(t.count);
     to_channels_first(axes_of(t), &x[t.offset], permuted.data());
     std::memcpy(out, permuted.data(), t.count * sizeof(float));
@@ -232,15 +241,17 @@ Result<Metadata> read_safetensors_metadata(const Path& path) {
 Result<std::vector<float>> read_safetensors(const Path& path, const Layout& layout) {
   std::ifstream file;
   PACELINE_TRY(const Header header, read_header(path, file));
+  const std::vector<Tensor> tensors = all_tensors(layout);
   for (const Entry& entry : header.entries) {
-    if (std::ranges::find(layout.tensors, entry.name, &Tensor::name) == layout.tensors.end()) {
+    if (entry.name.ends_with(kStepsCounted)) continue;
+    if (std::ranges::find(tensors, entry.name, &Tensor::name) == tensors.end()) {
       return fail(std::errc::invalid_argument,
                   "{}: '{}' does not belong to the network: give the network that was trained",
                   path.string(), entry.name);
     }
   }
   std::vector<const Entry*> found;
-  for (const Tensor& t : layout.tensors) {
+  for (const Tensor& t : tensors) {
     const auto entry = std::ranges::find(header.entries, t.name, &Entry::name);
     if (entry == header.entries.end()) {
       return fail(std::errc::invalid_argument,
@@ -249,9 +260,9 @@ Result<std::vector<float>> read_safetensors(const Path& path, const Layout& layo
     PACELINE_TRYV(check(path, *entry, t));
     found.push_back(&*entry);
   }
-  std::vector<float> x(layout.elements), permuted;
+  std::vector<float> x(layout.all_elements()), permuted;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    const Tensor& t = layout.tensors[i];
+    const Tensor& t = tensors[i];
     permuted.resize(t.count);
     file.seekg(static_cast<std::streamoff>(header.tensors_start + found[i]->begin));
     file.read(reinterpret_cast<char*>(permuted.data()),

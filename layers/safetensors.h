@@ -22,7 +22,7 @@ namespace paceline {
 /// Strings that travel in a file's __metadata__: network, image, classes, data, normalisation.
 using Metadata = std::map<std::string, std::string>;
 
-/// @param x  [layout.elements] in our layout; permuted on the way out
+/// @param x  [layout.all_elements()] in our layout, parameters and buffers; permuted on the way out
 /// @return the errors of write_file_atomically
 Result<> write_safetensors(const std::filesystem::path& path, const Layout& layout,
                            std::span<const float> x, const Metadata& metadata);
@@ -30,8 +30,9 @@ Result<> write_safetensors(const std::filesystem::path& path, const Layout& layo
 /// @return empty if the file carries none
 Result<Metadata> read_safetensors_metadata(const std::filesystem::path& path);
 
-/// @return [layout.elements] in our layout; an error naming the first tensor that is missing, is
-/// not F32, has another shape or does not belong
+/// PyTorch's `num_batches_tracked` may be there and is ignored.
+/// @return [layout.all_elements()] in our layout; an error naming the first tensor that is missing,
+/// is not F32, has another shape or does not belong
 Result<std::vector<float>> read_safetensors(const std::filesystem::path& path,
                                             const Layout& layout);
 

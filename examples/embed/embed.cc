@@ -18,7 +18,7 @@ int main() {
   paceline::RunOptions options;
   options.steps = 10;
   options.batch = 32;
-  options.sgd.learning_rate = paceline::Network::default_learning_rate("lenet");
+  options.sgd.learning_rate = network.learning_rate();
   options.directory =
       std::filesystem::temp_directory_path() / ("paceline-embed-" + std::to_string(::getpid()));
   std::filesystem::create_directories(options.directory);

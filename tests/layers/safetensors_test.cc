@@ -76,10 +76,11 @@ TEST(Safetensors, AFileIsLaidOutAsPublished) {
 TEST(Safetensors, WhatIsWrittenComesBackBitForBit) {
   const TemporaryFolder folder;
   const Metadata metadata = {{"network", "cnn7"}, {"data", "with \"quotes\" and \xc3\xa9"}};
-  for (const std::string& name : Network::names()) {
-    const auto network = Network::named(name, {3, 28, 28}, 10);
+  for (const char* name : {"lenet", "cnn7", "cnn6", "resnet56", "resnet18"}) {
+    const NetworkDescription description = named_network(name).value();
+    const auto network = Network::named(name, description.image, description.classes);
     ASSERT_TRUE(network);
-    std::vector<float> x(network.value().layout().elements);
+    std::vector<float> x(network.value().layout().all_elements());
     network.value().initialise(x, 3);
     ASSERT_TRUE(write_safetensors(folder / name, network.value().layout(), x, metadata));
     const auto read = read_safetensors(folder / name, network.value().layout());
@@ -89,6 +90,43 @@ TEST(Safetensors, WhatIsWrittenComesBackBitForBit) {
     ASSERT_TRUE(strings);
     EXPECT_EQ(strings.value(), metadata);
   }
+}
+
+TEST(Safetensors, RunningStatisticsTravelAndPyTorchsCountOfStepsIsIgnored) {
+  const TemporaryFolder folder;
+  Layout layout;
+  layout.tensors = {{"bn1.weight", {2}, 0, 2, {}}, {"bn1.bias", {2}, 16, 2, {}}};
+  layout.buffers = {{"bn1.running_mean", {2}, 32, 2, {}}, {"bn1.running_var", {2}, 48, 2, {}}};
+  layout.elements = layout.buffer_elements = 32;
+  layout.parameters = 4;
+  std::vector<float> x(64);
+  for (const std::size_t start : {0, 16, 32, 48}) {
+    x[start] = static_cast<float>(start + 1);
+    x[start + 1] = static_cast<float>(start + 2);
+  }
+  ASSERT_TRUE(write_safetensors(folder / "a", layout, x, {}));
+  EXPECT_EQ(read_safetensors(folder / "a", layout).value(), x);
+  const std::vector<std::uint8_t> file = read_bytes(folder / "a");
+  const std::string header = header_of(file);
+  EXPECT_THAT(header, HasSubstr("\"bn1.running_var\":{\"dtype\":\"F32\",\"shape\":[2],"));
+
+  std::string counted = header.substr(0, header.find_last_of('}'));
+  counted +=
+      ",\"bn1.num_batches_tracked\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[32,40]}}";
+  std::vector<std::uint8_t> longer(8 + counted.size());
+  const std::uint64_t length = counted.size();
+  std::memcpy(longer.data(), &length, 8);
+  std::memcpy(longer.data() + 8, counted.data(), counted.size());
+  longer.insert(longer.end(), file.end() - 32, file.end());
+  longer.resize(longer.size() + 8, 7);
+  write_bytes(folder / "b", longer);
+  const auto read = read_safetensors(folder / "b", layout);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read.value(), x);
+
+  layout.buffers[1].name = "bn2.running_var";
+  EXPECT_THAT(read_safetensors(folder / "a", layout).error().message,
+              HasSubstr("'bn1.running_var' does not belong"));
 }
 
 TEST(Safetensors, NoMetadataIsEmptyAndBrokenUtf8IsReplaced) {
