@@ -167,10 +167,10 @@ std::string as_text(const Network& network, std::size_t batch, const Memory& mem
   all += fmt::format("activations    {} in a batch of {}, forward\n",
                      readable_bytes(memory.activations), batch);
   if (memory.planned) {
-    all += fmt::format("a worker's     {} beside its vectors on the CPU; without sharing {}\n",
+    all += fmt::format("engine         {} beside the vectors, on the CPU; {} without sharing\n",
                        readable_bytes(*memory.planned), readable_bytes(*memory.unshared));
   } else {
-    all += fmt::format("a worker's     unknown: {}\n", memory.unknown);
+    all += fmt::format("engine         memory beside the vectors unknown: {}\n", memory.unknown);
   }
   return all;
 }
