@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "paceline/layers/network_file.h"
 #include "paceline/layers/safetensors.h"
 
 namespace paceline {
@@ -159,10 +160,13 @@ EvaluatorActor spawn_evaluator(caf::actor_system& system, RunContext* context,
 
 std::map<std::string, std::string> checkpoint_metadata(const Network& network, const Data& data) {
   const Shape image = network.image();
-  return {{"network", network.name()},
-          {"data", data.name},
-          {"classes", std::to_string(network.classes())},
-          {"image", fmt::format("{}x{}x{}", image.height, image.width, image.channels)}};
+  Metadata metadata{{"network", network.name()},
+                    {"data", data.name},
+                    {"classes", std::to_string(network.classes())},
+                    {"image", fmt::format("{}x{}x{}", image.height, image.width, image.channels)}};
+  const NetworkDescription& description = network.description();
+  if (!description.file.empty()) metadata["layers"] = network_text(description);
+  return metadata;
 }
 
 }  // namespace paceline

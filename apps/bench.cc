@@ -7,32 +7,32 @@
 #include "paceline/apps/bench_pull.h"
 #include "paceline/apps/bench_slot.h"
 #include "paceline/apps/bench_step.h"
+#include "paceline/apps/given_network.h"
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/readable_json.h"
-#include "paceline/layers/network.h"
 
 namespace paceline {
 namespace {
 
 std::vector<OptionName> option_names(const std::string& kind) {
-  std::vector<OptionName> names = {{"json", "", "standard output is JSON alone"},
-                                   {"help", "", "this list"}};
+  std::vector<OptionName> names;
   if (kind == "step") {
-    names.insert(names.begin(), {{"network", "NAME", "(default cnn7)"},
-                                 {"batch", "N", "images of a step (default 128)"},
-                                 {"threads", "N", "cores of the engine (default 1)"}});
+    names = given_network_options();
+    names.insert(names.begin(), {"network", "NAME|FILE.net", "(default cnn7)"});
+    names.push_back({"batch", "N", "images of a step (default 128)"});
+    names.push_back({"threads", "N", "cores of the engine (default 1)"});
   }
+  names.push_back({"json", "", "standard output is JSON alone"});
+  names.push_back({"help", "", "this list"});
   return names;
 }
 
 Result<nlohmann::json> measure_step(const GivenOptions& options) {
-  const std::string network_name = given_text(options, "network", "cnn7");
   PACELINE_TRY(const std::uint64_t batch, given_count(options, "batch", 128, 1 << 16));
   PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
-  PACELINE_TRY(const NetworkDescription description, named_network(network_name));
   PACELINE_TRY(const Network network,
-               Network::build(description, {description.image, description.classes}));
+               given_network(given_text(options, "network", "cnn7"), options));
   return bench_step(network, batch, static_cast<unsigned>(threads));
 }
 

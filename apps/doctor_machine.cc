@@ -13,6 +13,7 @@
 
 #include "paceline/apps/finding.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/apps/readable_number.h"
 #include "paceline/net/arena.h"
 
 namespace paceline {
@@ -22,11 +23,6 @@ constexpr double kMiB = 1024.0 * 1024, kGiB = 1024 * kMiB;
 /// What a handful of workers' slots take, with room; what Docker gives is less.
 constexpr double kComfortableShm = 256 * kMiB;
 constexpr double kLittleMemory = 1 * kGiB;
-
-std::string bytes_text(double bytes) {
-  return bytes >= kGiB ? fmt::format("{:.1f} GiB", bytes / kGiB)
-                       : fmt::format("{:.0f} MiB", bytes / kMiB);
-}
 
 /// The rest of the first line that starts with `key`, without ':' and blanks.
 std::string line_after(const char* file, std::string_view key) {
@@ -113,17 +109,26 @@ Finding examine_cores() {
   return {"cores", Mark::ok, found, ""};
 }
 
-Finding examine_memory() {
+struct MemoryFigures {
+  double total = 0, available = 0;  ///< bytes, of the machine
+  std::optional<double> limit;      ///< of this process's group, where it is below the total
+};
+MemoryFigures memory_figures() {
   // /proc/meminfo counts in KiB.
-  const double total = number(line_after("/proc/meminfo", "MemTotal")).value_or(0) * 1024;
-  double available = number(line_after("/proc/meminfo", "MemAvailable")).value_or(0) * 1024;
-  std::string found = fmt::format("{}, {} available", bytes_text(total), bytes_text(available));
-  const auto limit = number(cgroup_line("memory", "memory.limit_in_bytes", "memory.max"));
-  if (limit && *limit < total) {
-    found += fmt::format(", limited to {}", bytes_text(*limit));
-    available = std::min(available, *limit);
-  }
-  if (available < kLittleMemory) {
+  MemoryFigures memory{
+      .total = number(line_after("/proc/meminfo", "MemTotal")).value_or(0) * 1024,
+      .available = number(line_after("/proc/meminfo", "MemAvailable")).value_or(0) * 1024,
+      .limit = number(cgroup_line("memory", "memory.limit_in_bytes", "memory.max"))};
+  if (memory.limit && *memory.limit >= memory.total) memory.limit.reset();
+  return memory;
+}
+
+Finding examine_memory() {
+  const MemoryFigures memory = memory_figures();
+  std::string found = fmt::format("{}, {} available", readable_bytes(memory.total),
+                                  readable_bytes(memory.available));
+  if (memory.limit) found += fmt::format(", limited to {}", readable_bytes(*memory.limit));
+  if (available_memory() < kLittleMemory) {
     return {"memory", Mark::warn, found, "fewer --workers or a smaller --batch need less"};
   }
   return {"memory", Mark::ok, found, ""};
@@ -138,7 +143,8 @@ Finding examine_shared_memory() {
   const double unit = static_cast<double>(state.f_frsize);
   const double total = unit * static_cast<double>(state.f_blocks);
   const double available = unit * static_cast<double>(state.f_bavail);
-  const std::string found = fmt::format("{}, {} free", bytes_text(total), bytes_text(available));
+  const std::string found =
+      fmt::format("{}, {} free", readable_bytes(total), readable_bytes(available));
   const auto arena = Arena::create({.name = "doctor", .slots = {{.bytes = 1 << 20}}});
   if (!arena) return {"/dev/shm", Mark::fail, arena.error().message, remedy};
   if (available < kComfortableShm) {
@@ -152,7 +158,7 @@ Finding examine_locked_memory() {
   getrlimit(RLIMIT_MEMLOCK, &limit);
   if (limit.rlim_cur == RLIM_INFINITY) return {"memlock", Mark::ok, "unlimited", ""};
   return {"memlock", Mark::note,
-          fmt::format("{}: enough for one machine", bytes_text(double(limit.rlim_cur))),
+          fmt::format("{}: enough for one machine", readable_bytes(double(limit.rlim_cur))),
           "ulimit -l unlimited, before RDMA is used between machines"};
 }
 
@@ -171,6 +177,11 @@ Finding examine_huge_pages() {
 }
 
 }  // namespace
+
+double available_memory() {
+  const MemoryFigures memory = memory_figures();
+  return std::min(memory.available, memory.limit.value_or(memory.available));
+}
 
 std::vector<Finding> examine_machine() {
   return {examine_processor(),     examine_cores(),         examine_memory(),

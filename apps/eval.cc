@@ -16,6 +16,7 @@
 #include "paceline/layers/input/batch_stream.h"
 #include "paceline/layers/input/dataset.h"
 #include "paceline/layers/network.h"
+#include "paceline/layers/network_file.h"
 #include "paceline/layers/safetensors.h"
 
 namespace paceline {
@@ -51,6 +52,7 @@ Result<Shape> parse_image(const std::string& text) {
 /// What a file of weights says about itself.
 struct Description {
   std::string network, data;
+  std::string layers;  ///< of a network that came from a file: its text
   Shape image;
   std::size_t classes = 0;
 };
@@ -70,7 +72,10 @@ Result<Description> describe(const std::string& file) {
     return fail(std::errc::invalid_argument, "{}: its image '{}' or its classes '{}' are damaged",
                 file, metadata.at("image"), metadata.at("classes"));
   }
-  return Description{metadata.at("network"), metadata.at("data"), image.value(), classes.value()};
+  const auto layers = metadata.find("layers");
+  return Description{metadata.at("network"), metadata.at("data"),
+                     layers == metadata.end() ? "" : layers->second, image.value(),
+                     classes.value()};
 }
 
 /// The data that a file was trained on: as the run's config.ini beside it says, which knows where a
@@ -122,7 +127,9 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   PACELINE_TRY(const bool json, given_switch(options, "json"));
 
   PACELINE_TRY(const Description of, describe(file));
-  PACELINE_TRY(const Network network, Network::named(of.network, of.image, of.classes));
+  PACELINE_TRY(const NetworkDescription network_description,
+               of.layers.empty() ? named_network(of.network) : parse_network(of.layers, file));
+  PACELINE_TRY(const Network network, Network::build(network_description, {of.image, of.classes}));
   PACELINE_TRY(const std::vector<float> weights, read_safetensors(file, network.layout()));
   PACELINE_TRY(const Data data, open_data(given_text(options, "data", trained_on(file, of))));
   PACELINE_TRYV(check_data(of, network, data));

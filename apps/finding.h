@@ -25,4 +25,7 @@ struct Finding {
 std::vector<Finding> examine_machine();   ///< processor, memory, shared memory, limits
 std::vector<Finding> examine_software();  ///< backends, libraries, folders
 
+/// Bytes that this process can still get, as far as the system tells.
+double available_memory();
+
 }  // namespace paceline

@@ -12,6 +12,7 @@
 #include "paceline/apps/doctor.h"
 #include "paceline/apps/eval.h"
 #include "paceline/apps/exit_code.h"
+#include "paceline/apps/inspect.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/train.h"
 
@@ -23,6 +24,7 @@ constexpr const char* kHelp =
     "\n"
     "  paceline train   train a network; writes a run directory\n"
     "  paceline eval    test what a run has written\n"
+    "  paceline inspect list a network's layers, shapes, parameters and memory\n"
     "  paceline bench   measure slot, pull or step on this machine\n"
     "  paceline doctor  say what this machine has and what it lacks\n"
     "  paceline help [COMMAND], paceline --version\n"
@@ -30,7 +32,7 @@ constexpr const char* kHelp =
     "Try: paceline train --groups 2 --workers 4\n";
 
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
-  const std::vector<std::string> commands{"train", "eval", "bench", "doctor", "help"};
+  const std::vector<std::string> commands{"train", "eval", "inspect", "bench", "doctor", "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;
@@ -48,6 +50,7 @@ ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> e
   }
   if (command == "train") return train(words, environment);
   if (command == "eval") return eval(words);
+  if (command == "inspect") return inspect(words);
   if (command == "bench") return bench(words);
   if (command == "doctor") return doctor(words);
   if (command == "help") {

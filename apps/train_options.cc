@@ -9,6 +9,7 @@
 
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/layers/network_file.h"
 
 namespace paceline {
 namespace {
@@ -141,7 +142,9 @@ const std::vector<Row>& table() {
            "synthetic[:seed=N,train=N,test=N], or a folder of CIFAR-10 or IDX files "
            "(cifar10:DIR, mnist:DIR, fashion-mnist:DIR insist on the kind)",
            PACELINE_FIELD(data)),
-      text("network", "NAME", fmt::format("the network: {}", fmt::join(Network::names(), ", ")),
+      text("network", "NAME|FILE.net",
+           fmt::format("the network: {}, or a file: see paceline inspect",
+                       fmt::join(named_networks(), ", ")),
            PACELINE_FIELD(network)),
       text("protocol", "NAME", "how workers coordinate: lsgd, easgd, diana",
            PACELINE_FIELD(run.protocol)),
@@ -273,10 +276,25 @@ Result<> add_behind(GivenOptions& chosen, GivenOptions place) {
   return success();
 }
 
+/// A file is kept by its full path: config.ini may be read elsewhere.
+Result<> resolve_network(TrainOptions& options) {
+  auto description = open_network(options.network);
+  if (!description) {
+    return Error{description.error().code, "--network: " + description.error().message};
+  }
+  options.description = std::move(description).value();
+  if (!options.description.file.empty()) {
+    std::error_code error;
+    const std::filesystem::path whole = std::filesystem::absolute(options.network, error);
+    if (!error) options.network = whole.lexically_normal().string();
+  }
+  return success();
+}
+
 /// Defaults that depend on what else was given, and names that only the layers know.
 Result<> resolve(TrainOptions& options, const GivenOptions& given) {
   RunOptions& run = options.run;
-  PACELINE_TRY(options.description, named_network(options.network));
+  PACELINE_TRYV(resolve_network(options));
   if (run.sgd.learning_rate == 0) run.sgd.learning_rate = options.description.learning_rate;
   if (run.sgd.form == Momentum::none) {
     if (given.contains("momentum") && run.sgd.momentum != 0) {

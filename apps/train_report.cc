@@ -2,18 +2,13 @@
 
 #include <cmath>
 
+#include "paceline/apps/readable_number.h"
+
 namespace paceline {
 namespace {
 
 std::string percent(double fraction) {
   return std::isfinite(fraction) ? fmt::format("{:.2f} %", 100 * fraction) : "not measured";
-}
-
-/// 351946 as 351,946.
-std::string grouped(std::uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
 }
 
 std::string budget(const RunOptions& run) {
