@@ -18,7 +18,6 @@
 #include "paceline/actors/summary.h"
 #include "paceline/actors/worker.h"
 #include "paceline/layers/atomic_file.h"
-#include "paceline/layers/safetensors.h"
 
 namespace paceline {
 namespace {
@@ -32,6 +31,22 @@ std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
       std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
   if (!o.deterministic) return static_cast<std::uint64_t>(steps);
   return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
+}
+
+/// Biases and BatchNorms, with the padding behind them.
+std::vector<ElementRange> one_dimensional(const Layout& layout) {
+  std::vector<ElementRange> ranges;
+  for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
+    const Tensor& tensor = layout.tensors[i];
+    const bool last = i + 1 == layout.tensors.size();
+    const std::size_t end = last ? layout.elements : layout.tensors[i + 1].offset;
+    if (tensor.dimensions.size() > 1) continue;
+    if (!ranges.empty() && ranges.back().first + ranges.back().count == tensor.offset)
+      ranges.back().count = end - ranges.back().first;
+    else
+      ranges.push_back({tensor.offset, end - tensor.offset});
+  }
+  return ranges;
 }
 
 /// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
@@ -201,7 +216,7 @@ void Ride::assessed(const Assessed& result) {
     if (!failure_.code) failure_ = result.failure;
     return stop("error");
   }
-  if (result.what == Assess::What::snapshot ||
+  if (result.what == Assess::What::snapshot || result.what == Assess::What::checkpoint ||
       (result.what == Assess::What::snapshots && result.last))
     return;
   (result.mean ? last_mean_ : last_leader_) = result;
@@ -249,13 +264,8 @@ Result<> Ride::finish(double started) {
   const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
   if (begun) {  // whatever else has failed: this is what the training was for
-    const Pin pin = context_.arenas->slot({best, kParameters}).pin();
-    const auto* x = reinterpret_cast<const float*>(pin.bytes().data());
-    const auto written =
-        write_safetensors(options_.directory / "leader.safetensors", context_.network.layout(),
-                          {x, context_.network.layout().elements},
-                          checkpoint_metadata(context_.network, context_.data));
-    if (!written && !failure_.code) failure_ = written.error();  // the first cause is told
+    assess(Assess::What::checkpoint, best);
+    await_assessment();
   }
   if (begun && !failure_.code) {
     if (options_.evaluate == Evaluate::after) {
@@ -284,6 +294,7 @@ void Ride::count_up() {
   summary_.steps = context_.live.steps.load();
   summary_.images_per_second =
       static_cast<double>(summary_.steps * options_.batch) / summary_.train_seconds;
+  summary_.learning_rate = context_.live.learning_rate.load();
   summary_.leader_changes = context_.live.leader_changes.load();
   summary_.seed = options_.seed;
   double coordination = 0, trained = 0;
@@ -383,11 +394,12 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRY(context.hyper,
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
-  const std::size_t dimension = network.layout().elements;
-  context.initial.resize(dimension);
+  context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
+  if (!options.decay_all) context.undecayed = one_dimensional(network.layout());
+  options.sgd.undecayed = context.undecayed;
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
-                                                dimension, context.place, network.layout().hash()));
+                                                network.layout(), context.place));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   return Ride(system, context, control, progress).go();
 }

@@ -22,9 +22,14 @@ class GroupArenasTest : public testing::Test {
     std::memcpy(&value, pin.bytes().data(), sizeof value);
     return value;
   }
+  static Layout layout() {
+    Layout of_one;
+    of_one.elements = kCount;
+    return of_one;
+  }
   const Place place{2, 3};  // workers 0 to 2 in group 0, 3 to 5 in group 1
   GroupArenas arenas =
-      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), kCount, place, 42).value();
+      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), layout(), place).value();
 };
 
 TEST_F(GroupArenasTest, AnOwnSlotIsPinnedInPlace) {
