@@ -16,6 +16,7 @@
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
+#include "paceline/actors/undecayed.h"
 #include "paceline/actors/worker.h"
 #include "paceline/layers/atomic_file.h"
 
@@ -31,22 +32,6 @@ std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
       std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
   if (!o.deterministic) return static_cast<std::uint64_t>(steps);
   return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
-}
-
-/// Biases and BatchNorms, with the padding behind them.
-std::vector<ElementRange> one_dimensional(const Layout& layout) {
-  std::vector<ElementRange> ranges;
-  for (std::size_t i = 0; i < layout.tensors.size(); ++i) {
-    const Tensor& tensor = layout.tensors[i];
-    const bool last = i + 1 == layout.tensors.size();
-    const std::size_t end = last ? layout.elements : layout.tensors[i + 1].offset;
-    if (tensor.dimensions.size() > 1) continue;
-    if (!ranges.empty() && ranges.back().first + ranges.back().count == tensor.offset)
-      ranges.back().count = end - ranges.back().first;
-    else
-      ranges.push_back({tensor.offset, end - tensor.offset});
-  }
-  return ranges;
 }
 
 /// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
@@ -396,7 +381,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
-  if (!options.decay_all) context.undecayed = one_dimensional(network.layout());
+  if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());
   options.sgd.undecayed = context.undecayed;
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
                                                 network.layout(), context.place));
