@@ -13,6 +13,7 @@ RoleSetup setup_of(const RunContext& context, Address self) {
   setup.math = &context.device->math();
   setup.dimension = context.network.layout().elements;
   setup.sgd = context.options.sgd;
+  setup.clip_norm = context.options.clip_norm;
   setup.seed = context.options.seed;
   return setup;
 }
@@ -20,7 +21,9 @@ RoleSetup setup_of(const RunContext& context, Address self) {
 }  // namespace
 
 ActorHost::ActorHost(RunContext& context, Address self)
-    : RoleHost(setup_of(context, self)), context_(context) {}
+    : RoleHost(setup_of(context, self)),
+      context_(context),
+      learning_rate_(context.options.sgd.learning_rate, context.options.schedule) {}
 
 void ActorHost::send(Address to, const Packet& packet) {
   anonymously_tell(context_.directory[to.index], to_wire(packet));
@@ -37,6 +40,12 @@ void ActorHost::record(const Event& event) {
 
 nanoseconds ActorHost::now() const {
   return nanoseconds(static_cast<std::int64_t>(1e9 * context_.train_seconds()));
+}
+
+double ActorHost::learning_rate() {
+  const double rate = learning_rate_.rate(context_.progress(steps()));
+  context_.live.learning_rate.store(rate);
+  return rate;
 }
 
 Vector ActorHost::allocate(std::string_view name) {

@@ -24,6 +24,7 @@ class ActorHost : public RoleHost {
   void record(const Event& event) override;
   bool stopping() const override { return context_.budget.stopped(); }
   nanoseconds now() const override;
+  double learning_rate() override;
 
  protected:
   Vector allocate(std::string_view name) override;
@@ -39,6 +40,7 @@ class ActorHost : public RoleHost {
 
  private:
   std::vector<std::unique_ptr<DeviceMemory>> memory_;
+  const LearningRate learning_rate_;
   std::uint64_t ticket_ = 0;  // of the last request to the courier
 };
 

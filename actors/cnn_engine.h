@@ -4,26 +4,35 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "paceline/actors/gradient_engine.h"
 #include "paceline/compute/device.h"
 #include "paceline/layers/input/batch_stream.h"
-#include "paceline/layers/network.h"
 
 namespace paceline {
 
 class CnnEngine final : public GradientEngine {
  public:
+  /// @param buffers  [B], the first running statistics
   /// @param data  outlives the engine; @param stream  whose batch is compile's
-  static Result<std::unique_ptr<CnnEngine>> create(Device& device, const Network& network,
-                                                   const CompileOptions& compile, const Data& data,
+  static Result<std::unique_ptr<CnnEngine>> create(Device& device, const Program& program,
+                                                   const CompileOptions& compile,
+                                                   std::span<const float> buffers, const Data& data,
                                                    const StreamOptions& stream);
   double gradient(ConstVector x, Vector g, Rng& rng) override;
+  ConstVector buffers() const override { return buffers_; }
 
  private:
-  CnnEngine(std::unique_ptr<Executable> executable, const Data& data, const StreamOptions& stream)
-      : executable_(std::move(executable)), stream_(data, stream) {}
+  CnnEngine(std::unique_ptr<Executable> executable, std::unique_ptr<DeviceMemory> memory,
+            std::size_t buffers, const Data& data, const StreamOptions& stream)
+      : executable_(std::move(executable)),
+        memory_(std::move(memory)),
+        buffers_{memory_ ? memory_->data() : nullptr, buffers},
+        stream_(data, stream) {}
   std::unique_ptr<Executable> executable_;
+  std::unique_ptr<DeviceMemory> memory_;  // of the buffers; null without any
+  Vector buffers_;
   BatchStream stream_;
 };
 

@@ -8,14 +8,8 @@
 #include "paceline/layers/safetensors.h"
 
 namespace paceline {
-namespace {
-constexpr std::size_t kBatch = 128;
-}
-
 Evaluator::Evaluator(RunContext& context)
-    : context_(context),
-      stream_(context.data, *context.data.test, context.network.image(), kBatch),
-      x_(context.network.layout().elements) {}
+    : context_(context), flat_(context.network.layout().all_elements()) {}
 
 Result<Assessed> Evaluator::leader(Address leader, double t) {
   PACELINE_TRYV(copy_leader(leader));
@@ -25,6 +19,12 @@ Result<Assessed> Evaluator::leader(Address leader, double t) {
 Result<Assessed> Evaluator::mean(double t) {
   PACELINE_TRYV(copy_mean());
   return evaluate(t, true);
+}
+
+Result<> Evaluator::checkpoint(Address leader) {
+  PACELINE_TRYV(copy_leader(leader));
+  PACELINE_TRYV(complete());
+  return write(context_.options.directory / "leader.safetensors");
 }
 
 Result<> Evaluator::snapshot(Address leader, double t) {
@@ -40,15 +40,15 @@ Result<> Evaluator::snapshot(Address leader, double t) {
     PACELINE_TRYV(copied);
     const auto path = folder / fmt::format("{:05}-{}.safetensors", snapshots_.size(),
                                            of_mean ? "mean" : "leader");
-    PACELINE_TRYV(write_safetensors(path, context_.network.layout(), x_,
-                                    checkpoint_metadata(context_.network, context_.data)));
-    snapshots_.push_back({t, of_mean, path});
+    PACELINE_TRYV(write(path));
+    snapshots_.push_back({t, of_mean, complete_, path});
   }
   return success();
 }
 
 Result<Assessed> Evaluator::evaluate(const Snapshot& snapshot) {
-  PACELINE_TRY(x_, read_safetensors(snapshot.path, context_.network.layout()));
+  PACELINE_TRY(flat_, read_safetensors(snapshot.path, context_.network.layout()));
+  complete_ = snapshot.complete;
   std::error_code ignored;
   std::filesystem::remove(snapshot.path, ignored);
   std::filesystem::remove(snapshot.path.parent_path(), ignored);  // once it is empty
@@ -60,7 +60,8 @@ Result<> Evaluator::copy_leader(Address leader) {
   if (!pin)
     return fail(std::errc::resource_unavailable_try_again, "{} has published nothing yet",
                 context_.place.name(leader));
-  context_.device->math().copy({x_.data(), x_.size()}, {pin.bytes().data(), x_.size()});
+  context_.device->math().copy(flat(), {pin.bytes().data(), flat_.size()});
+  complete_ = context_.place.role(leader) == Role::worker;
   return success();
 }
 
@@ -70,25 +71,46 @@ Result<> Evaluator::copy_mean() {
   for (Rank r = 0; r < context_.place.workers(); ++r) {
     Pin pin = context_.arenas->slot({context_.place.worker(r), kParameters}).pin();
     if (!pin) continue;  // a worker that never came to publish has no say
-    vectors.emplace_back(pin.bytes().data(), x_.size());
+    vectors.emplace_back(pin.bytes().data(), context_.network.layout().elements);
     pins.push_back(std::move(pin));
   }
   if (pins.empty())
     return fail(std::errc::resource_unavailable_try_again, "no worker has published anything yet");
-  context_.device->math().mean({x_.data(), x_.size()}, vectors);
+  context_.device->math().mean({flat_.data(), context_.network.layout().elements}, vectors);
+  complete_ = pins.size() == 1;
+  if (complete_) context_.device->math().copy(flat(), {vectors[0].data, flat_.size()});
   return success();
 }
 
+/// Buffers for what has none.
+Result<> Evaluator::complete() {
+  if (complete_ || context_.network.layout().buffer_elements == 0) return success();
+  PACELINE_TRYV(open_tester());
+  StreamOptions stream = context_.stream(context_.place.workers());  // one worker's more
+  ++stream.workers;
+  stream.sampling = Sampling::shuffled;
+  tester_->estimate_buffers(flat(), stream);
+  complete_ = true;
+  return success();
+}
+
+Result<> Evaluator::open_tester() {
+  if (tester_) return success();
+  PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
+  PACELINE_TRY(tester_, Tester::create(*device_, context_.network, context_.data,
+                                       context_.options.deterministic));
+  return success();
+}
+
+Result<> Evaluator::write(const std::filesystem::path& path) const {
+  return write_safetensors(path, context_.network.layout(), flat_,
+                           checkpoint_metadata(context_.network, context_.data));
+}
+
 Result<Assessed> Evaluator::evaluate(double t, bool mean) {
-  if (!executable_) {
-    CompileOptions options;
-    options.batch = kBatch;
-    options.training = false;
-    options.deterministic = context_.options.deterministic;
-    PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
-    PACELINE_TRY(executable_, device_->compile(context_.network.program(), options));
-  }
-  const Evaluation sum = paceline::evaluate(*executable_, {x_.data(), x_.size()}, stream_);
+  PACELINE_TRYV(open_tester());
+  PACELINE_TRYV(complete());
+  const Evaluation sum = tester_->test(flat());
   Assessed result;
   result.mean = mean;
   result.t = t;
@@ -132,10 +154,13 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
           return answer(e.leader(assess.leader, assess.t), true);
         case Assess::What::mean:
           return answer(e.mean(assess.t), true);
+        case Assess::What::checkpoint:
         case Assess::What::snapshot: {
           Assessed saved;
-          if (auto taken = e.snapshot(assess.leader, assess.t); !taken)
-            saved.failure = taken.error();
+          const auto written = assess.what == Assess::What::checkpoint
+                                   ? e.checkpoint(assess.leader)
+                                   : e.snapshot(assess.leader, assess.t);
+          if (!written) saved.failure = written.error();
           tell_run(saved, true);
           return;
         }

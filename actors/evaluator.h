@@ -2,13 +2,16 @@
 // a thread of its own at low priority. It copies what it evaluates out of its slot first, so that
 // it never holds a buffer for long. Threading: an Evaluator is used by one thread; the actor is
 // detached.
+//   EV-1 A worker's parameters are tested with the buffers that it published with them. Where there
+//        are none (a mean of several workers, a centre), they are estimated on training batches;
+//        that is part of the evaluation and of its CPU time.
 #pragma once
 
 #include <filesystem>
 #include <vector>
 
 #include "paceline/actors/run_context.h"
-#include "paceline/layers/input/batch_stream.h"
+#include "paceline/actors/tester.h"
 
 namespace paceline {
 
@@ -20,11 +23,13 @@ class Evaluator {
   Result<Assessed> leader(Address leader, double t);
   /// Of the mean of all workers' newest parameters, summed in rank order.
   Result<Assessed> mean(double t);
+  /// Writes the leader to `directory`/leader.safetensors.
+  Result<> checkpoint(Address leader);
   /// Saves both for later, in `directory`/snapshots.
   Result<> snapshot(Address leader, double t);
   struct Snapshot {
     double t;
-    bool mean;
+    bool mean, complete;
     std::filesystem::path path;
   };
   /// In the order taken; evaluating one removes its file.
@@ -34,13 +39,17 @@ class Evaluator {
  private:
   Result<> copy_leader(Address leader);
   Result<> copy_mean();
+  Result<> complete();
+  Result<> open_tester();
   Result<Assessed> evaluate(double t, bool mean);
+  Result<> write(const std::filesystem::path& path) const;
+  Vector flat() { return {flat_.data(), flat_.size()}; }
 
   RunContext& context_;
   std::unique_ptr<Device> device_;  // with one thread, whatever the workers use
-  std::unique_ptr<Executable> executable_;
-  TestStream stream_;
-  std::vector<float> x_;  // [P], what is evaluated
+  std::unique_ptr<Tester> tester_;  // made when first needed
+  std::vector<float> flat_;         // [P + B], what is evaluated
+  bool complete_ = false;           // the buffers belong to the parameters
   std::vector<Snapshot> snapshots_;
 };
 

@@ -12,6 +12,9 @@ class GradientEngine {
   /// The loss of the next batch at x, and its gradient.
   /// @param x [P], @param g [P] overwritten, @param rng  the worker's stream
   virtual double gradient(ConstVector x, Vector g, Rng& rng) = 0;
+  /// [B] What gradient() keeps beside the parameters: running statistics, which travel with them and
+  /// are nobody's to pull or average. Empty where there are none.
+  virtual ConstVector buffers() const { return {}; }
 };
 
 }  // namespace paceline

@@ -9,8 +9,7 @@ constexpr std::size_t kCopiesOfASize = 2;
 }
 
 Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMath& math,
-                                        std::size_t dimension, const Place& place,
-                                        std::uint64_t layout_hash) {
+                                        const Layout& layout, const Place& place) {
   GroupArenas all;
   all.place_ = place;
   all.first_slot_.resize(place.roles());
@@ -22,7 +21,9 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
     if (!protocol.kind(place.role(a))) continue;
     const std::uint32_t home = place.group(a);
     all.first_slot_[i] = shapes[home].size();
-    for (const SlotShape& shape : protocol.slots(place.role(a), math, dimension, place)) {
+    auto slots = protocol.slots(place.role(a), math, layout.elements, place);
+    if (!slots.empty()) slots[kParameters].bytes += math.bytes(layout.buffer_elements);
+    for (const SlotShape& shape : slots) {
       shapes[home].push_back(shape);
       for (std::uint32_t group = 0; group < place.groups; ++group)
         if (group != home) elsewhere[group].insert(shape.bytes);
@@ -30,7 +31,7 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
   }
   for (std::uint32_t j = 0; j < place.groups; ++j) {
     ArenaOptions options;
-    options.layout_hash = layout_hash;
+    options.layout_hash = layout.hash();
     const std::size_t first_copy = shapes[j].size();
     options.slots = std::move(shapes[j]);
     for (const std::size_t bytes : elsewhere[j])

@@ -14,16 +14,17 @@
 
 #include "paceline/actors/protocol.h"
 #include "paceline/actors/role_host.h"
+#include "paceline/layers/network.h"
 #include "paceline/net/arena.h"
 
 namespace paceline {
 
 class GroupArenas {
  public:
-  /// Creates every group's arena; what does not fit fails here.
+  /// Creates every group's arena; what does not fit fails here. Slots of parameters have room for
+  /// the buffers behind them, other slots have not.
   static Result<GroupArenas> create(const Protocol& protocol, const VectorMath& math,
-                                    std::size_t dimension, const Place& place,
-                                    std::uint64_t layout_hash);
+                                    const Layout& layout, const Place& place);
 
   Slot slot(SlotRef ref) const;
   std::uint64_t newest(SlotRef ref) const { return slot(ref).version(); }

@@ -18,6 +18,8 @@ struct LiveState {
   std::atomic<std::uint64_t> leader_changes{0};
   std::atomic<double> test_error{
       std::numeric_limits<double>::quiet_NaN()};  ///< the leader's, evaluated last
+  /// Of the last update, anybody's.
+  std::atomic<double> learning_rate{std::numeric_limits<double>::quiet_NaN()};
   std::atomic<double> begun{0};  ///< wall_seconds() when training began; 0: not yet
   std::atomic<double> ended{0};  ///< the same when the last worker ended
 

@@ -57,7 +57,8 @@ struct EngineEnded {  ///< engine -> front, front -> run
   bool crashed = false;
 };
 struct Assess {  ///< run -> evaluator
-  enum class What : std::uint8_t { leader, mean, snapshot, snapshots } what = What::leader;
+  enum class What : std::uint8_t { leader, mean, snapshot, snapshots, checkpoint };
+  What what = What::leader;
   Address leader;  ///< whose newest published parameters lead
   double t = 0;    ///< training seconds
 };
@@ -75,7 +76,7 @@ struct Observation {  ///< anyone -> recorder
 };
 struct Progressed {  ///< worker -> recorder, about once a second
   Address from;
-  double t = 0, loss = 0, images_per_second = 0;
+  double t = 0, loss = 0, images_per_second = 0, learning_rate = 0;
   std::uint64_t steps = 0;  ///< of this worker, so far
 };
 struct Flush {};  ///< run -> recorder: let the file catch up

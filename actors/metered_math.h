@@ -59,6 +59,9 @@ class MeteredMath final : public VectorMath {
   double distance_squared(ConstVector x, ConstVector y) const override {
     return timed([&] { return math_.distance_squared(x, y); });
   }
+  double norm_squared(ConstVector x) const override {
+    return timed([&] { return math_.norm_squared(x); });
+  }
   bool finite(ConstVector x) const override {
     return timed([&] { return math_.finite(x); });
   }

@@ -4,6 +4,7 @@
 //   static Task<> worker(Port<P>), leader(Port<P>), global(Port<P>)     as many as it has
 //   static std::vector<SlotShape> slots(Role, const VectorMath&, std::size_t n, const Place&)
 //   static bool whole_vectors(Role)
+//   static bool takes(Momentum)             where it takes not every form
 // in a file of its own under protocols/, and one line in protocol.cc.
 #pragma once
 
@@ -35,6 +36,8 @@ struct Protocol {
   /// The shapes of the slots of one role. The first slot of a worker or centre holds its parameters
   /// (kParameters).
   std::vector<SlotShape> (*slots)(Role, const VectorMath&, std::size_t dimension, const Place&);
+  /// Whether its updates can have this form of momentum.
+  bool (*takes)(Momentum);
   /// The names that hyper() knows.
   std::vector<std::string> (*setting_names)();
   /// The protocol's constants out of settings. @return an error that names the unknown key and the
@@ -68,6 +71,10 @@ Protocol describe(std::string_view name, std::string_view about) {
     p.global = {[](RoleHost& host) { return P::global(Port<P>(host)); },
                 P::whole_vectors(Role::global)};
   p.slots = &P::slots;
+  p.takes = [](Momentum form) {
+    if constexpr (requires { P::takes(form); }) return P::takes(form);
+    return true;
+  };
   p.setting_names = [] {
     typename P::Hyper hyper;
     return setting_names(hyper);

@@ -84,7 +84,8 @@ struct Recorder {
     json.update({{"round", nullptr},
                  {"steps", p.steps},
                  {"loss", number(p.loss)},
-                 {"images_per_second", number(p.images_per_second)}});
+                 {"images_per_second", number(p.images_per_second)},
+                 {"learning_rate", number(p.learning_rate)}});
     write(json);
   }
   void assessed(const Assessed& a) {

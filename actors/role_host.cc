@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace paceline {
 
 std::uint64_t RoleHost::publish(std::uint32_t index,
@@ -11,7 +13,10 @@ std::uint64_t RoleHost::publish(std::uint32_t index,
     count("busy");
     return 0;
   }
-  write(loan->bytes());
+  const std::span<std::byte> bytes = loan->bytes();
+  const std::size_t own = index == kParameters ? math().bytes(dimension()) : bytes.size();
+  write(bytes.first(own));
+  if (own < bytes.size()) write_buffers(bytes.subspan(own));
   return std::move(*loan).publish();
 }
 
@@ -19,11 +24,23 @@ void RoleHost::pull(const Pull& pull) { math().pull(vector("x"), pull); }
 
 void RoleHost::update(std::span<const Pull> pulls) {
   const Vector momentum = sgd_.form == Momentum::none ? Vector{} : vector("momentum");
+  sgd_.learning_rate = learning_rate();
+  sgd_.gradient_scale = gradient_scale();
   math().update(sgd_, vector("x"), momentum, vector("g"), pulls);
 }
 
+/// @source Pascanu, Mikolov, Bengio 2013, Algorithm 1
+double RoleHost::gradient_scale() {
+  if (setup_.clip_norm == 0) return 1;
+  const double norm = std::sqrt(math().norm_squared(vector("g")));
+  if (!std::isfinite(norm) || norm <= setup_.clip_norm) return 1;
+  count("clipped");
+  return setup_.clip_norm / norm;
+}
+
 double RoleHost::coordination_share(std::size_t pulls) const {
-  const double own = sgd_.form == Momentum::none ? 3 : 5;  // x and momentum both ways, g once
+  double own = sgd_.form == Momentum::none ? 3 : 5;  // x and momentum both ways, g once,
+  if (setup_.clip_norm > 0) ++own;                   // and once for its norm
   return static_cast<double>(pulls) / (own + static_cast<double>(pulls));
 }
 

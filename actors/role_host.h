@@ -71,6 +71,7 @@ struct RoleSetup {
   const VectorMath* math = nullptr;  ///< may be one that meters another
   std::size_t dimension = 0;         ///< P, scalars
   Sgd sgd;
+  double clip_norm = 0;  ///< a longer gradient is scaled to it; 0: as it is
   std::uint64_t seed = 1;
 };
 
@@ -105,13 +106,17 @@ class RoleHost {
   virtual nanoseconds now() const = 0;
 
   // Whole-vector work, virtual so that a runtime can account its time; an override calls this one.
-  /// Lets `write` fill a buffer of an own slot, and publishes it. @return the version, or 0 when
-  /// readers hold every other buffer (counted as "busy")
+  /// Lets `write` fill a buffer of an own slot, and publishes it; of the slot kParameters it sees the
+  /// parameters alone, the rest is write_buffers()'s. @return the version, or 0 when readers hold
+  /// every other buffer (counted as "busy")
   std::uint64_t publish(std::uint32_t slot, const std::function<void(std::span<std::byte>)>& write);
   /// x -= strength (x - leader)
   virtual void pull(const Pull& pull);
-  /// The optimiser's step on x, then the pulls, in one pass.
+  /// The optimiser's step on x, with the learning rate of the moment and a gradient that is clipped
+  /// (counted as "clipped"; one that is not finite stays so), then the pulls, in one pass.
   virtual void update(std::span<const Pull> pulls);
+  /// The rate of the update that is being taken.
+  virtual double learning_rate() { return sgd_.learning_rate; }
   /// What part of the bytes that update() moves are reads of leaders.
   double coordination_share(std::size_t pulls) const;
 
@@ -143,8 +148,12 @@ class RoleHost {
  protected:
   /// Memory for one named vector, in the runtime's place and with its first values.
   virtual Vector allocate(std::string_view name) = 0;
+  /// Fills what lies behind the parameters in a published slot: the role's running statistics.
+  /// @param to  [B], as an earlier version left it; a centre, which has none, leaves it so
+  virtual void write_buffers(std::span<std::byte> /*to*/) {}
 
  private:
+  double gradient_scale();
   struct Sign {
     nanoseconds at;
     std::uint64_t round;

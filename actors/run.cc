@@ -16,9 +16,9 @@
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
+#include "paceline/actors/undecayed.h"
 #include "paceline/actors/worker.h"
 #include "paceline/layers/atomic_file.h"
-#include "paceline/layers/safetensors.h"
 
 namespace paceline {
 namespace {
@@ -201,7 +201,7 @@ void Ride::assessed(const Assessed& result) {
     if (!failure_.code) failure_ = result.failure;
     return stop("error");
   }
-  if (result.what == Assess::What::snapshot ||
+  if (result.what == Assess::What::snapshot || result.what == Assess::What::checkpoint ||
       (result.what == Assess::What::snapshots && result.last))
     return;
   (result.mean ? last_mean_ : last_leader_) = result;
@@ -249,13 +249,8 @@ Result<> Ride::finish(double started) {
   const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
   if (begun) {  // whatever else has failed: this is what the training was for
-    const Pin pin = context_.arenas->slot({best, kParameters}).pin();
-    const auto* x = reinterpret_cast<const float*>(pin.bytes().data());
-    const auto written =
-        write_safetensors(options_.directory / "leader.safetensors", context_.network.layout(),
-                          {x, context_.network.layout().elements},
-                          checkpoint_metadata(context_.network, context_.data));
-    if (!written && !failure_.code) failure_ = written.error();  // the first cause is told
+    assess(Assess::What::checkpoint, best);
+    await_assessment();
   }
   if (begun && !failure_.code) {
     if (options_.evaluate == Evaluate::after) {
@@ -284,6 +279,7 @@ void Ride::count_up() {
   summary_.steps = context_.live.steps.load();
   summary_.images_per_second =
       static_cast<double>(summary_.steps * options_.batch) / summary_.train_seconds;
+  summary_.learning_rate = context_.live.learning_rate.load();
   summary_.leader_changes = context_.live.leader_changes.load();
   summary_.seed = options_.seed;
   double coordination = 0, trained = 0;
@@ -382,12 +378,12 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRY(context.hyper,
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
-  const std::size_t dimension = network.layout().elements;
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
-  context.initial.resize(dimension);  // the protocols' part
+  if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());
+  options.sgd.undecayed = context.undecayed;
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
-                                                dimension, context.place, network.layout().hash()));
+                                                network.layout(), context.place));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   return Ride(system, context, control, progress).go();
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/compute/learning_rate.h"
 #include "paceline/compute/vector_math.h"
 #include "paceline/layers/input/batch_stream.h"
 #include "paceline/layers/input/dataset.h"
@@ -40,6 +41,10 @@ struct RunOptions {
   unsigned threads = 1;                    ///< per worker
   std::string device = "cpu";
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
+  Schedule schedule;            ///< of the learning rate, over the budget
+  bool decay_all = true;  ///< weight decay of biases and BatchNorms, too (undecayed is run()'s)
+  double clip_norm = 0;   ///< longest gradient, over all parameters; 0: any
+  double label_smoothing = 0;  ///< in [0, 1), of the training loss
   Sampling sampling = Sampling::shuffled;
   bool augment = true;
   std::uint64_t seed = 1;
@@ -74,6 +79,7 @@ struct Progress {
 struct RunSummary {
   double test_error_leader = 0, test_error_mean = 0;
   double wall_seconds = 0, train_seconds = 0, images_per_second = 0;
+  double learning_rate = 0;  ///< of the last step
   std::uint64_t steps = 0, leader_changes = 0, seed = 0;
   double coordination_fraction = 0, evaluation_cpu_seconds = 0;
   std::map<std::string, std::uint64_t>

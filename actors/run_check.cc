@@ -74,7 +74,8 @@ Result<> check_coordination(const RunOptions& o) {
   return success();
 }
 
-Result<> check_steps_of_sgd(const Sgd& sgd) {
+Result<> check_training(const RunOptions& o) {
+  const Sgd& sgd = o.sgd;
   if (!std::isfinite(sgd.learning_rate) || sgd.learning_rate < 0) {
     return refusal("--lr {} is not a number above 0", sgd.learning_rate);
   }
@@ -83,6 +84,52 @@ Result<> check_steps_of_sgd(const Sgd& sgd) {
   }
   if (!std::isfinite(sgd.weight_decay) || sgd.weight_decay < 0) {
     return refusal("--weight-decay {} is not a number from 0", sgd.weight_decay);
+  }
+  if (!o.decay_all && sgd.weight_decay == 0) {
+    return refusal("--weight-decay-of weights means nothing to --weight-decay 0: leave it out");
+  }
+  if (!std::isfinite(o.clip_norm) || o.clip_norm < 0) {
+    return refusal("--clip-norm {} is not a number above 0", o.clip_norm);
+  }
+  if (!(o.label_smoothing >= 0 && o.label_smoothing < 1)) {
+    return refusal("--label-smoothing {} is not in [0, 1)", o.label_smoothing);
+  }
+  return success();
+}
+
+/// What is never looked at must not seem to decide anything.
+Result<> check_schedule(const Schedule& s) {
+  if (!(s.warm_up >= 0 && s.warm_up < 1)) {
+    return refusal("--lr-warm-up {} is not in [0, 1): 0.05 means 5 % of the run", s.warm_up);
+  }
+  if (s.annealing != Annealing::steps) {
+    const char* name = s.annealing == Annealing::cosine ? "cosine" : "constant";
+    if (s.milestones != Schedule{}.milestones) {
+      return refusal("--lr-milestones {} mean nothing to --lr-schedule {}: leave them out",
+                     fmt::join(s.milestones, ","), name);
+    }
+    if (s.factor != Schedule{}.factor) {
+      return refusal("--lr-factor {} means nothing to --lr-schedule {}: leave it out", s.factor,
+                     name);
+    }
+    return success();
+  }
+  for (std::size_t i = 0; i < s.milestones.size(); ++i) {
+    const double milestone = s.milestones[i];
+    if (!(milestone > 0 && milestone < 1)) {
+      return refusal("--lr-milestones {} is not in (0, 1): 0.5 means half of the run", milestone);
+    }
+    if (milestone <= s.warm_up) {
+      return refusal("--lr-milestones {} comes before --lr-warm-up {} is over: give a later one",
+                     milestone, s.warm_up);
+    }
+    if (i > 0 && milestone <= s.milestones[i - 1]) {
+      return refusal("--lr-milestones {} does not come after {}: give ascending fractions",
+                     milestone, s.milestones[i - 1]);
+    }
+  }
+  if (!(s.factor > 0 && s.factor <= 1)) {
+    return refusal("--lr-factor {} is not in (0, 1]", s.factor);
   }
   return success();
 }
@@ -121,6 +168,12 @@ Result<> check_meaning(const RunOptions& o) {
         "it out",
         o.protocol);
   }
+  if (!find_protocol(o.protocol)->takes(o.sgd.form)) {
+    return refusal(
+        "--momentum-form sutskever contradicts --protocol {}, which takes no gradients ahead of x: "
+        "give heavy-ball, nesterov or none",
+        o.protocol);
+  }
   for (const auto& [name, value] : given) {
     if (value == usual.at(name) || known.contains(name)) continue;
     std::string option = name;
@@ -155,7 +208,8 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_protocol(options));
   PACELINE_TRYV(check_workers(options));
   PACELINE_TRYV(check_coordination(options));
-  PACELINE_TRYV(check_steps_of_sgd(options.sgd));
+  PACELINE_TRYV(check_training(options));
+  PACELINE_TRYV(check_schedule(options.schedule));
   PACELINE_TRYV(check_end(options));
   PACELINE_TRYV(check_determinism(options));
   PACELINE_TRYV(check_meaning(options));

@@ -3,6 +3,7 @@
 // first Begin is sent; the rest guards itself.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct RunContext {
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
   std::unique_ptr<Device> device;
-  std::vector<float> initial;  ///< [P], every worker's and the centre's first parameters
+  std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
+  std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
   std::unique_ptr<GroupArenas> arenas;
   StepBudget budget;
   LiveState live;
@@ -37,6 +39,32 @@ struct RunContext {
   RecorderActor recorder;
 
   double train_seconds() const { return live.train_seconds(wall_seconds()); }
+  /// How much of the budget is used, in the middle of the step that is being taken: by the clock, by
+  /// the steps of all, or, where no order of events may matter, by one's own.
+  /// @param own  gradients that the asker has taken; @return in [0, 1]
+  double progress(std::uint64_t own) const {
+    const auto total = static_cast<double>(budget.planned());
+    double done = 0;
+    if (options.minutes > 0)
+      done = train_seconds() / (60 * options.minutes);
+    else if (options.deterministic && total > 0)
+      done = (static_cast<double>(own) - 0.5) * place.workers() / total;
+    else if (total > 0)
+      done = (static_cast<double>(live.steps.load()) - 0.5) / total;
+    return std::clamp(done, 0.0, 1.0);
+  }
+  /// How the batches of one worker are drawn.
+  StreamOptions stream(Rank worker) const {
+    StreamOptions stream;
+    stream.batch = options.batch;
+    stream.image = network.image();
+    stream.sampling = options.sampling;
+    stream.seed = options.seed;
+    stream.worker = worker;
+    stream.workers = place.workers();
+    stream.augment = options.augment;
+    return stream;
+  }
 };
 
 }  // namespace paceline

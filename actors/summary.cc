@@ -22,6 +22,7 @@ std::string summary_json(const RunSummary& s) {
       {"train_seconds", number(s.train_seconds)},
       {"images_per_second", number(s.images_per_second)},
       {"steps", s.steps},
+      {"learning_rate", number(s.learning_rate)},
       {"leader_changes", s.leader_changes},
       {"coordination_fraction", number(s.coordination_fraction)},
       {"evaluation_cpu_seconds", number(s.evaluation_cpu_seconds)},

@@ -59,6 +59,11 @@ void WorkerHost::update(std::span<const Pull> pulls) {
   RoleHost::update(pulls);
 }
 
+void WorkerHost::write_buffers(std::span<std::byte> to) {
+  const ConstVector buffers = engine_->buffers();
+  coordination_math().copy({to.data(), buffers.count}, buffers);
+}
+
 bool WorkerHost::deliver(const Packet& packet) {
   const std::lock_guard lock(mutex_);
   if (closed_) return false;
@@ -140,19 +145,14 @@ void WorkerHost::live_role() {
 
 Result<> WorkerHost::build() {
   const RunOptions& o = context_.options;
-  StreamOptions stream;
-  stream.batch = o.batch;
-  stream.image = context_.network.image();
-  stream.sampling = o.sampling;
-  stream.seed = o.seed;
-  stream.worker = self().index;
-  stream.workers = place().workers();
-  stream.augment = o.augment;
   CompileOptions compile;
   compile.batch = o.batch;
   compile.deterministic = o.deterministic;
-  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, context_.network, compile,
-                                          context_.data, stream));
+  Program program = context_.network.program();
+  std::get<SoftmaxCrossEntropy>(program.operations.back().kind).label_smoothing = o.label_smoothing;
+  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, program, compile,
+                                          std::span(context_.initial).subspan(dimension()),
+                                          context_.data, context_.stream(self().index)));
   for (const char* name : {"x", "g", "momentum"})
     vector(name);  // touched here, by the thread that will use them
   return success();
@@ -183,8 +183,8 @@ void WorkerHost::report_progress(double loss) {
   const double now = context_.train_seconds();
   if (now - reported_at_ < kEvery) return;
   const auto images = static_cast<double>((steps() + 1 - reported_steps_) * context_.options.batch);
-  anonymously_tell(context_.recorder,
-                   Progressed{self(), now, loss, images / (now - reported_at_), steps() + 1});
+  anonymously_tell(context_.recorder, Progressed{self(), now, loss, images / (now - reported_at_),
+                                                 context_.live.learning_rate.load(), steps() + 1});
   reported_at_ = now;
   reported_steps_ = steps() + 1;
 }

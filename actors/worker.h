@@ -33,6 +33,7 @@ class WorkerHost final : public ActorHost {
   void pull(const Pull& pull) override;
   void update(std::span<const Pull> pulls) override;
   const VectorMath& coordination_math() const override { return metered_math_; }
+  void write_buffers(std::span<std::byte> to) override;
 
   // The front's side, from any thread.
   /// @return false after the engine's end: the packet is the front's to send back

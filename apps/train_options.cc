@@ -2,121 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <limits>
 #include <optional>
 #include <utility>
 
 #include "paceline/apps/given_options.h"
+#include "paceline/apps/option_row_internal.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/layers/network_file.h"
 
 namespace paceline {
 namespace {
-
-/// A row of the table.
-struct Row {
-  OptionName name;
-  std::function<Result<>(TrainOptions&, const std::string&)> read;
-  /// Empty for options that do not decide a run; nullopt for those that were not given.
-  std::function<std::optional<std::string>(const TrainOptions&)> show;
-};
-
-// Makers of rows. A field is a generic lambda, [](auto& o) -> auto& { return o.run.tau; }, and so
-// serves reader and printer.
-template <class Field>
-Row count(const char* name, const char* help, Field field) {
-  using Number = std::remove_cvref_t<decltype(field(std::declval<TrainOptions&>()))>;
-  return {{name, "N", help},
-          [field](TrainOptions& o, const std::string& text) -> Result<> {
-            PACELINE_TRY(const std::uint64_t value,
-                         parse_count(text, 0, std::numeric_limits<Number>::max()));
-            field(o) = static_cast<Number>(value);
-            return success();
-          },
-          [field](const TrainOptions& o) { return std::to_string(field(o)); }};
-}
-
-template <class Field>
-Row real(const char* name, const char* argument, const char* help, Field field) {
-  return {{name, argument, help},
-          [field](TrainOptions& o, const std::string& text) -> Result<> {
-            PACELINE_TRY(field(o), parse_real(text));
-            return success();
-          },
-          [field](const TrainOptions& o) { return show_real(field(o)); }};
-}
-
-template <class Field>
-Row text(const char* name, const char* argument, const std::string& help, Field field) {
-  return {{name, argument, help},
-          [field](TrainOptions& o, const std::string& value) -> Result<> {
-            // What an INI file cannot hold would come back from config.ini as something else.
-            const bool trimmed = value.empty() || value.front() == ' ' || value.back() == ' ';
-            if (trimmed ||
-                std::ranges::any_of(value, [](unsigned char c) { return c < 0x20 || c == '#'; })) {
-              return fail(std::errc::invalid_argument,
-                          "'{}' is empty or has what a configuration file cannot hold ('#', line "
-                          "breaks, outer blanks): choose another name",
-                          value);
-            }
-            field(o) = value;
-            return success();
-          },
-          [field](const TrainOptions& o) { return std::string(field(o)); }};
-}
-
-template <class Field, class Enum>
-Row word(const char* name, const char* help, std::vector<std::pair<std::string, Enum>> values,
-         Field field) {
-  std::vector<std::string> words;
-  for (const auto& [spelling, value] : values) words.push_back(spelling);
-  return {
-      {name, fmt::format("{}", fmt::join(words, "|")), help},
-      [field, values, words](TrainOptions& o, const std::string& given) -> Result<> {
-        PACELINE_TRY(const std::size_t index, parse_word(given, words));
-        field(o) = values[index].second;
-        return success();
-      },
-      [field, values](const TrainOptions& o) {
-        return std::ranges::find(values, field(o), [](const auto& v) { return v.second; })->first;
-      }};
-}
-
-template <class Field>
-Row flag(const char* name, const char* help, Field field) {
-  return {{name, "", help},
-          [field](TrainOptions& o, const std::string& given) -> Result<> {
-            PACELINE_TRY(field(o), parse_switch(given));
-            return success();
-          },
-          [field](const TrainOptions& o) { return std::string(field(o) ? "on" : "off"); }};
-}
-
-/// Changes what is printed, not the run.
-Row silent(Row row) {
-  row.show = nullptr;
-  return row;
-}
-
-/// Zero, the field's way to say "not given", cannot be given.
-template <class Field>
-Row above_zero(Row row, Field field) {
-  row.read = [field, read = row.read](TrainOptions& o, const std::string& given) -> Result<> {
-    PACELINE_TRYV(read(o, given));
-    if (!(field(o) > 0)) {
-      return fail(std::errc::invalid_argument, "'{}' is not above 0", given);
-    }
-    return success();
-  };
-  row.show = [field, show = row.show](const TrainOptions& o) {
-    return field(o) > 0 ? show(o) : std::nullopt;
-  };
-  return row;
-}
-
-#define PACELINE_FIELD(member) \
-  [](auto& o) -> auto& { return o.member; }
 
 Row target_error() {
   return {{"target-error", "E", "end early once the leader's test error is at most E, in (0, 1)"},
@@ -128,6 +23,36 @@ Row target_error() {
             if (!o.run.target_error) return std::nullopt;
             return show_real(*o.run.target_error);
           }};
+}
+
+Row milestones() {
+  return {{"lr-milestones", "F,...",
+           "ascending fractions of the run, for --lr-schedule steps (default 0.5,0.75)"},
+          [](TrainOptions& o, const std::string& given) -> Result<> {
+            std::vector<double>& milestones = o.run.schedule.milestones;
+            milestones.clear();
+            for (std::size_t from = 0; from <= given.size();) {
+              const std::size_t comma = std::min(given.find(',', from), given.size());
+              PACELINE_TRY(const double value, parse_real(given.substr(from, comma - from)));
+              milestones.push_back(value);
+              from = comma + 1;
+            }
+            return success();
+          },
+          [](const TrainOptions& o) -> std::optional<std::string> {
+            std::string text;
+            for (const double milestone : o.run.schedule.milestones)
+              text += (text.empty() ? "" : ",") + show_real(milestone);
+            return text;
+          }};
+}
+
+/// Shown where the schedule looks at it.
+Row of_steps(Row row) {
+  row.show = [show = row.show](const TrainOptions& o) {
+    return o.run.schedule.annealing == Annealing::steps ? show(o) : std::nullopt;
+  };
+  return row;
 }
 
 Row augment() {
@@ -159,6 +84,20 @@ const std::vector<Row>& table() {
       above_zero(real("lr", "RATE", "learning rate (default: the network's)",
                       PACELINE_FIELD(run.sgd.learning_rate)),
                  PACELINE_FIELD(run.sgd.learning_rate)),
+      word("lr-schedule",
+           "the rate over the run: as it is, times --lr-factor at each milestone, or half a cosine "
+           "down to 0",
+           std::vector<std::pair<std::string, Annealing>>{{"constant", Annealing::constant},
+                                                          {"steps", Annealing::steps},
+                                                          {"cosine", Annealing::cosine}},
+           PACELINE_FIELD(run.schedule.annealing)),
+      off_at_zero(real("lr-warm-up", "F",
+                       "fraction of the run in which the rate grows from 0 (default: none)",
+                       PACELINE_FIELD(run.schedule.warm_up)),
+                  PACELINE_FIELD(run.schedule.warm_up)),
+      of_steps(milestones()),
+      of_steps(real("lr-factor", "C", "what a milestone multiplies the rate by (default 0.1)",
+                    PACELINE_FIELD(run.schedule.factor))),
       real("momentum", "M", "in [0, 1)", PACELINE_FIELD(run.sgd.momentum)),
       word("momentum-form", "how momentum enters a step",
            std::vector<std::pair<std::string, Momentum>>{{"none", Momentum::none},
@@ -168,6 +107,16 @@ const std::vector<Row>& table() {
            PACELINE_FIELD(run.sgd.form)),
       real("weight-decay", "W", "added to the gradient: g += W x",
            PACELINE_FIELD(run.sgd.weight_decay)),
+      word("weight-decay-of", "all parameters, or weights alone: no biases, no BatchNorms",
+           std::vector<std::pair<std::string, bool>>{{"all", true}, {"weights", false}},
+           PACELINE_FIELD(run.decay_all)),
+      above_zero(real("clip-norm", "X", "scale longer gradients down to X (default: none)",
+                      PACELINE_FIELD(run.clip_norm)),
+                 PACELINE_FIELD(run.clip_norm)),
+      off_at_zero(real("label-smoothing", "X",
+                       "share of a label that is spread over all classes (default: none)",
+                       PACELINE_FIELD(run.label_smoothing)),
+                  PACELINE_FIELD(run.label_smoothing)),
       count("tau", "steps between pulls to the group's leader", PACELINE_FIELD(run.tau)),
       count("tau-global", "steps between pulls to the global leader: a multiple of --tau",
             PACELINE_FIELD(run.tau_global)),

@@ -3,8 +3,8 @@
 // (f32 and f64 on CPUs; CUDA later).
 //   VM-1 Every operation is one pass over its operands; a fused update equals the separate passes
 //        bit for bit.
-//   VM-2 Results do not depend on the number of threads or on alignment: element i depends on
-//        elements i alone, and reductions run in rank order.
+//   VM-2 Results do not depend on the number of threads, on alignment or on the instruction set:
+//        element i depends on elements i alone, and reductions run in an order that is fixed.
 //   VM-3 Operands of one call do not overlap, except where they are the same vector.
 #pragma once
 
@@ -43,12 +43,21 @@ enum class Momentum : std::uint8_t {
   sutskever,   ///< v = delta v; x += v; [gradient at x]; x -= eta g; v -= eta g
 };
 
-/// One SGD step's constants. Weight decay is added to the gradient: g += weight_decay * x.
+/// Elements [first, first + count) of a vector.
+struct ElementRange {
+  std::size_t first = 0, count = 0;
+  bool operator==(const ElementRange&) const = default;
+};
+
+/// One SGD step's constants. What the form of momentum calls g is
+/// gradient_scale * g + weight_decay * x, without the second term in the ranges `undecayed`.
 struct Sgd {
   double learning_rate = 0.1;
   double momentum = 0.9;
   double weight_decay = 1e-4;
   Momentum form = Momentum::nesterov;
+  double gradient_scale = 1;                     ///< below 1 where a gradient is clipped
+  std::span<const ElementRange> undecayed = {};  ///< borrowed; ascending, apart from each other
 };
 
 /// The norm that scales a code. @source Mishchenko et al. 2019, Quant_p
@@ -74,6 +83,8 @@ class VectorMath {
   virtual void mean(Vector y, std::span<const ConstVector> xs) const = 0;
   /// ||x - y||^2, in double and in index order
   virtual double distance_squared(ConstVector x, ConstVector y) const = 0;
+  /// ||x||^2 in double: 16 sums over every 16th element, added in order
+  virtual double norm_squared(ConstVector x) const = 0;
   virtual bool finite(ConstVector x) const = 0;
 
   /// Sutskever's half before the gradient: v = delta v; x += v. Nothing for the other forms.

@@ -2,7 +2,8 @@
 //   worker i:  D_i = Quant_p(g_i(x) - h_i);  h_i <- h_i + alpha D_i
 //   centre:    D = mean D_i;  g = h + D;  x <- x - gamma v(g);  h <- h + alpha D
 // Mishchenko, Gorbunov, Takac, Richtarik 2019. v is the run's optimiser: none, or heavy ball as in
-// the paper. alpha = 0 is TernGrad (p infinite) or 1-bit QSGD (p = 2).
+// the paper; not Sutskever's, whose gradients are taken ahead of x. alpha = 0 is TernGrad (p
+// infinite) or 1-bit QSGD (p = 2).
 //
 // Rounds are synchronous. Codes travel through slots of the workers, x through the centre's.
 //   DI-1 h = mean h_i at every round's end. What seems lost is told again; each code counts once.
@@ -55,6 +56,7 @@ struct Diana {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
+  static bool takes(Momentum form) { return form != Momentum::sutskever; }
 
   static Task<> worker(Port<Diana> port) {
     co_await ride(port);

@@ -127,7 +127,7 @@ struct Lsgd {
     event.staleness = known > z.version() ? known - z.version() : 0;
     event.skipped = event.staleness > port.hyper().staleness;
     port.count(event.skipped ? "stale" : "pull");
-    if (!event.skipped) port.count("leader_bytes", z.bytes().size());
+    if (!event.skipped) port.count("leader_bytes", port.math().bytes(port.x().count));
     port.record(event);
     if (event.skipped) return {};
     return z;

@@ -22,7 +22,8 @@ Result<> VirtualTime::Driver::furnish() {
   std::vector<ArenaOptions> options(place.groups);
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address self{i};
-    RoleSetup setup{self, place, hyper_.get(), plan_.math, plan_.dimension, plan_.sgd, plan_.seed};
+    RoleSetup setup{self,      place,           hyper_.get(), plan_.math, plan_.dimension,
+                    plan_.sgd, plan_.clip_norm, plan_.seed};
     auto role = std::make_unique<SimulatedRole>(*this, setup);
     role->group = place.group(self);
     role->first_slot = options[role->group].slots.size();

@@ -43,6 +43,7 @@ struct VirtualRun {
   std::size_t dimension = 0;
   const VectorMath* math = nullptr;
   Sgd sgd;
+  double clip_norm = 0;  ///< 0: gradients are not clipped
   std::function<std::unique_ptr<GradientEngine>(Rank)> engine;
   /// Writes a role's initial x, which is zero without.
   std::function<void(Address, Vector)> initial;

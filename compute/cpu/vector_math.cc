@@ -3,7 +3,7 @@
 // through the first-level cache, so that memory sees one pass (VM-1). Measured, that is as fast as
 // one loop over all operands, for any number of leaders. Contraction of a*b+c is off for the whole
 // build, so fused and separate passes round alike. Any thread may call it; it keeps no state.
-//   SGD:   g += weight_decay x;  m = delta m + g;  x -= eta (g + delta m, or m, or g)
+//   SGD:   g = scale g + weight_decay x;  m = delta m + g;  x -= eta (g + delta m, or m, or g)
 //   Pull:  x -= c (x - z)
 //   Code:  Quant_p(v)_i = ||v||_p sign(v_i) Bernoulli(|v_i| / ||v||_p)
 // @source Teng et al. 2019, Algorithm 1; Mishchenko et al. 2019, Definition 1
@@ -23,15 +23,17 @@ namespace {
 
 constexpr std::size_t kBlock = 1024;     // elements: x, momentum, g and a leader stay in 48 KiB
 constexpr std::size_t kCodeHeader = 16;  // the norm (f64), the count (u64)
+constexpr std::size_t kSums = 16;        // of a norm, side by side
 
 /// A step's constants, converted once.
 template <class T>
 struct Constants {
-  explicit Constants(const Sgd& sgd)
+  Constants(const Sgd& sgd, double weight_decay)
       : eta(static_cast<T>(sgd.learning_rate)),
         delta(static_cast<T>(sgd.momentum)),
-        decay(static_cast<T>(sgd.weight_decay)) {}
-  T eta, delta, decay;
+        decay(static_cast<T>(weight_decay)),
+        scale(static_cast<T>(sgd.gradient_scale)) {}
+  T eta, delta, decay, scale;
 };
 
 template <Momentum form, class T>
@@ -39,7 +41,7 @@ PACELINE_TARGET_CLONES void step_loop(const Constants<T> k, T* x, T* m, const T*
                                       std::size_t count) {
   PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) {
-    const T d = g[i] + k.decay * x[i];
+    const T d = k.scale * g[i] + k.decay * x[i];
     if constexpr (form == Momentum::none) {
       x[i] -= k.eta * d;
     } else if constexpr (form == Momentum::sutskever) {
@@ -83,6 +85,24 @@ template <class T>
 PACELINE_TARGET_CLONES void difference_loop(T* d, T a, const T* x, const T* y, std::size_t count) {
   PACELINE_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) d[i] = a * (x[i] - y[i]);
+}
+
+template <class T>
+PACELINE_TARGET_CLONES double squares_loop(const T* x, std::size_t count) {
+  std::array<double, kSums> sums{};
+  const std::size_t whole = count - count % kSums;
+  for (std::size_t i = 0; i < whole; i += kSums)
+    for (std::size_t j = 0; j < kSums; ++j) {
+      const double value = static_cast<double>(x[i + j]);
+      sums[j] += value * value;
+    }
+  for (std::size_t i = whole; i < count; ++i) {
+    const double value = static_cast<double>(x[i]);
+    sums[i - whole] += value * value;
+  }
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
 }
 
 template <class T>
@@ -147,6 +167,7 @@ class CpuVectorMath final : public VectorMath {
     }
     return sum;
   }
+  double norm_squared(ConstVector x) const override { return squares_loop(in(x), x.count); }
   bool finite(ConstVector x) const override { return finite_loop(in(x), x.count); }
 
   void look_ahead(const Sgd& sgd, Vector x, Vector momentum) const override {
@@ -161,10 +182,18 @@ class CpuVectorMath final : public VectorMath {
     if (sgd.form != Momentum::none) check_counts(x, momentum);
     for (const Pull& pull : pulls) check_counts(x, pull.leader);
     const auto step = step_of(sgd.form);
-    const Constants<T> constants(sgd);
+    const Constants<T> decayed(sgd, sgd.weight_decay), undecayed(sgd, 0);
+    auto range = sgd.undecayed.begin();  // the first that ends beyond what is done
     in_blocks(x.count, [&](std::size_t first, std::size_t count) {
-      T* const m = sgd.form == Momentum::none ? nullptr : in(momentum) + first;
-      step(constants, in(x) + first, m, in(g) + first, count);
+      for (std::size_t from = first, end = first + count; from < end;) {
+        while (range != sgd.undecayed.end() && range->first + range->count <= from) ++range;
+        const bool none = range == sgd.undecayed.end(), inside = !none && range->first <= from;
+        const std::size_t to =
+            none ? end : std::min(end, inside ? range->first + range->count : range->first);
+        T* const m = sgd.form == Momentum::none ? nullptr : in(momentum) + from;
+        step(inside ? undecayed : decayed, in(x) + from, m, in(g) + from, to - from);
+        from = to;
+      }
       for (const Pull& pull : pulls)
         pull_loop(in(x) + first, static_cast<T>(pull.strength), in(pull.leader) + first, count);
     });

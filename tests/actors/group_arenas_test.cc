@@ -22,10 +22,32 @@ class GroupArenasTest : public testing::Test {
     std::memcpy(&value, pin.bytes().data(), sizeof value);
     return value;
   }
+  static Layout layout() {
+    Layout of_one;
+    of_one.elements = kCount;
+    return of_one;
+  }
   const Place place{2, 3};  // workers 0 to 2 in group 0, 3 to 5 in group 1
   GroupArenas arenas =
-      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), kCount, place, 42).value();
+      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), layout(), place).value();
 };
+
+TEST_F(GroupArenasTest, OnlySlotsOfParametersHaveRoomForBuffers) {
+  Layout with_buffers = layout();
+  with_buffers.buffer_elements = 48;
+  for (const char* name : {"lsgd", "easgd", "diana"}) {
+    const Protocol& protocol = *find_protocol(name);
+    const VectorMath& math = vector_math_f32();
+    const auto made = GroupArenas::create(protocol, math, with_buffers, place).value();
+    for (std::uint32_t i = 0; i < place.roles(); ++i) {
+      const auto shapes = protocol.slots(place.role({i}), math, kCount, place);
+      for (std::uint32_t k = 0; k < shapes.size(); ++k)
+        EXPECT_EQ(made.slot({{i}, k}).bytes(),
+                  shapes[k].bytes + (k == kParameters ? math.bytes(48) : 0))
+            << name << ", " << place.name({i}) << ", slot " << k;
+    }
+  }
+}
 
 TEST_F(GroupArenasTest, AnOwnSlotIsPinnedInPlace) {
   publish(1, 5);

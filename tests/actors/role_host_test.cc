@@ -16,6 +16,34 @@ TEST(RoleHost, OfAFusedPassTheShareOfLeadersIsThatOfTheirBytes) {
   EXPECT_EQ(time.worker(0).coordination_share(0), 0);
 }
 
+TEST(RoleHost, GradientsThatAreTooLongAreScaledAndCounted) {
+  VirtualRun run = plan("lsgd", {1, 1}, {});
+  run.sgd.learning_rate = 1;
+  run.clip_norm = 5;
+  VirtualTime time = made(run);
+  RoleHost& worker = time.worker(0);
+  EXPECT_DOUBLE_EQ(worker.coordination_share(1), 1.0 / 5) << "the norm reads g once more";
+  const auto step = [&](double a, double b) {  // of a gradient {a, b, 0, ...}
+    const auto x = elements<double>(worker.vector("x")), g = elements<double>(worker.vector("g"));
+    std::ranges::fill(x, 0.0);
+    std::ranges::fill(g, 0.0);
+    g[0] = a, g[1] = b;
+    worker.update({});
+    return Values{-x[0], -x[1], -x[2]};
+  };
+  EXPECT_EQ(step(3, 4), (Values{3, 4, 0})) << "just short enough";
+  EXPECT_TRUE(worker.counts().empty());
+  EXPECT_EQ(step(30, 40), (Values{3, 4, 0}));
+  EXPECT_EQ(step(0, -6), (Values{0, -5, 0}));
+  EXPECT_EQ(worker.counts().at("clipped"), 2u);
+  for (const double bad : {HUGE_VAL, std::nan("")}) {
+    const Values taken = step(bad, 1000);
+    EXPECT_FALSE(std::isfinite(taken[0])) << "what is not finite is not hidden";
+    EXPECT_EQ(taken[1], 1000);
+  }
+  EXPECT_EQ(worker.counts().at("clipped"), 2u);
+}
+
 TEST(RoleHost, VectorsAreNamedAndBeginAsInitialParametersOrZero) {
   const VirtualRun run = plan("lsgd", {1, 2}, {});
   VirtualTime time = made(run);

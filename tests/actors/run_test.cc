@@ -110,6 +110,47 @@ TEST_F(Run, DeterministicGivesTheSameBitsAgain) {
   EXPECT_EQ(results[0], results[1]);
 }
 
+TEST_F(Run, AScheduleIsFollowedStepByStepAndToTheSameBits) {
+  options.mode = Mode::barrier;
+  options.deterministic = true;
+  options.schedule = {.annealing = Annealing::cosine, .warm_up = 0.2};
+  options.clip_norm = 1;
+  options.decay_all = false;
+  std::vector<float> results[2];
+  for (auto& result : results) {
+    const auto summary = go();
+    ASSERT_TRUE(summary) << summary.error().message;
+    // The middle of the last of ten steps.
+    EXPECT_DOUBLE_EQ(
+        summary.value().learning_rate,
+        LearningRate(options.sgd.learning_rate, options.schedule).rate((10 - 0.5) / 10));
+    EXPECT_GT(summary.value().events.at("clipped"), 0u);
+    result = read_safetensors(directory / "leader.safetensors", network.layout()).value();
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+TEST_F(Run, AScheduleFollowsTheClockWhereTheClockEndsTheRun) {
+  options.steps = 0;
+  options.minutes = 2.5 / 60;
+  options.schedule = {.annealing = Annealing::cosine};
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_LT(summary.value().learning_rate, 0.2 * options.sgd.learning_rate);
+  std::map<int, double> last;  // by worker
+  std::size_t steps = 0;
+  for (const auto& line : metrics()) {
+    if (line.at("event") != "step") continue;
+    ++steps;
+    const double rate = line.at("learning_rate");
+    if (const auto before = last.find(line.at("worker")); before != last.end()) {
+      EXPECT_LT(rate, before->second);
+    }
+    last[line.at("worker")] = rate;
+  }
+  EXPECT_GT(steps, 0u);
+}
+
 TEST_F(Run, AStopEndsItWithWholeFiles) {
   options.steps = 1'000'000;
   on_progress = [this](const Progress& p) {

@@ -109,6 +109,18 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
        "heavy-ball",
        "--weight-decay",
        "0",
+       "--clip-norm",
+       "2.5",
+       "--label-smoothing",
+       "0.1",
+       "--lr-schedule",
+       "steps",
+       "--lr-milestones",
+       "0.25,0.333,0.9",
+       "--lr-factor",
+       "0.2",
+       "--lr-warm-up",
+       "0.05",
        "--tau",
        "5",
        "--tau-global",
@@ -137,7 +149,7 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
        "--patience",
        "7"},
       {"--mode", "barrier", "--deterministic", "--steps", "30", "--evaluate", "after"},
-      {"--momentum-form", "none"},
+      {"--momentum-form", "none", "--weight-decay-of", "weights", "--lr-schedule", "cosine"},
   };
   for (const Words& words : runs) {
     const TrainOptions first = parsed(words);
@@ -151,6 +163,13 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
     EXPECT_EQ(a.sgd.learning_rate, b.sgd.learning_rate);
     EXPECT_EQ(a.sgd.momentum, b.sgd.momentum);
     EXPECT_EQ(a.sgd.form, b.sgd.form);
+    EXPECT_EQ(a.decay_all, b.decay_all);
+    EXPECT_EQ(a.clip_norm, b.clip_norm);
+    EXPECT_EQ(a.label_smoothing, b.label_smoothing);
+    EXPECT_EQ(a.schedule.annealing, b.schedule.annealing);
+    EXPECT_EQ(a.schedule.warm_up, b.schedule.warm_up);
+    EXPECT_EQ(a.schedule.milestones, b.schedule.milestones);
+    EXPECT_EQ(a.schedule.factor, b.schedule.factor);
     EXPECT_EQ(a.seed, b.seed);
     EXPECT_EQ(a.deterministic, b.deterministic);
     EXPECT_EQ(a.steps, b.steps);
@@ -178,24 +197,88 @@ TEST(TrainOptions, ContradictionsNameBothSidesAndTheRemedy) {
               AllOf(HasSubstr("--workers 5"), HasSubstr("--groups 2"), HasSubstr("4 or 6")));
   EXPECT_THAT(refused({"--momentum", "0.5", "--momentum-form", "none"}),
               AllOf(HasSubstr("--momentum 0.5"), HasSubstr("--momentum-form none")));
+  EXPECT_THAT(refused({"--weight-decay", "0", "--weight-decay-of", "weights"}),
+              AllOf(HasSubstr("--weight-decay-of weights"), HasSubstr("--weight-decay 0")));
+  EXPECT_THAT(refused({"--protocol", "diana", "--momentum-form", "sutskever"}),
+              AllOf(HasSubstr("--momentum-form sutskever"), HasSubstr("--protocol diana"),
+                    HasSubstr("heavy-ball")));
   EXPECT_THAT(refused({"--no-augment", "--augment", "on"}),
               AllOf(HasSubstr("--no-augment"), HasSubstr("--augment")));
   EXPECT_THAT(refused({"--target-error", "0.1", "--evaluate", "after"}),
               AllOf(HasSubstr("--target-error"), HasSubstr("--evaluate beside")));
 }
 
+TEST(TrainOptions, SchedulesAreOneFamilyOfOptions) {
+  const Schedule usual = parsed({}).run.schedule;
+  EXPECT_EQ(usual.annealing, Annealing::constant);
+  EXPECT_EQ(usual.warm_up, 0);
+  const Schedule steps =
+      parsed({"--lr-schedule", "steps", "--lr-milestones", "0.25,0.5,0.9", "--lr-factor", "0.5"})
+          .run.schedule;
+  EXPECT_EQ(steps.annealing, Annealing::steps);
+  EXPECT_EQ(steps.milestones, (std::vector<double>{0.25, 0.5, 0.9}));
+  EXPECT_EQ(steps.factor, 0.5);
+  EXPECT_EQ(parsed({"--lr-schedule", "steps"}).run.schedule.milestones,
+            (std::vector<double>{0.5, 0.75}));
+  EXPECT_EQ(parsed({"--lr-schedule", "cosine", "--lr-warm-up", "0.1"}).run.schedule.warm_up, 0.1);
+}
+
+TEST(TrainOptions, ASchedulesMistakesAreRefused) {
+  const auto refused_steps = [](const std::string& milestones, const std::string& warm_up = "0") {
+    return refused(
+        {"--lr-schedule", "steps", "--lr-milestones", milestones, "--lr-warm-up", warm_up});
+  };
+  EXPECT_THAT(refused_steps("0.5,0.25"), HasSubstr("0.25 does not come after 0.5"));
+  EXPECT_THAT(refused_steps("0.5,0.5"), HasSubstr("0.5 does not come after 0.5"));
+  EXPECT_THAT(refused_steps("80,120"), HasSubstr("80 is not in (0, 1): 0.5 means half"));
+  EXPECT_THAT(refused_steps("0.1,0.5", "0.2"), HasSubstr("before --lr-warm-up 0.2 is over"));
+  for (const char* text : {"", "0.5,", ",0.5", "0.5;0.75", "half"})
+    EXPECT_THAT(refused_steps(text), HasSubstr("--lr-milestones: '")) << text;
+  EXPECT_THAT(refused({"--lr-milestones", "0.4"}), HasSubstr("nothing to --lr-schedule constant"));
+  EXPECT_THAT(refused({"--lr-factor", "0.4", "--lr-schedule", "cosine"}),
+              HasSubstr("nothing to --lr-schedule cosine"));
+  EXPECT_THAT(refused({"--lr-schedule", "steps", "--lr-factor", "0"}), HasSubstr("--lr-factor 0"));
+  EXPECT_THAT(refused({"--lr-schedule", "step"}), HasSubstr("'steps'"));
+}
+
 TEST(TrainOptions, NumbersOutOfRangeAreRefused) {
-  const std::vector<Words> all{
-      {"--workers", "0"},      {"--workers", "-1"},      {"--workers", "4294967296"},
-      {"--groups", "0"},       {"--batch", "0"},         {"--batch", "-128"},
-      {"--tau", "0"},          {"--steps", "0"},         {"--minutes", "0"},
-      {"--minutes", "inf"},    {"--epochs", "-1"},       {"--lr", "nan"},
-      {"--lr", "0"},           {"--lr", "-0.1"},         {"--momentum", "1"},
-      {"--momentum", "-0.1"},  {"--weight-decay", "-1"}, {"--pull", "1.1"},
-      {"--pull-global", "-1"}, {"--score-window", "0"},  {"--target-error", "0"},
-      {"--target-error", "1"}, {"--target-error", "11"}, {"--evaluate-every", "0"},
-      {"--patience", "0"},     {"--threads", "0"},       {"--seed", "-1"},
-      {"--staleness", "-1"},   {"--seed", "1.5"},        {"--minutes", "1e300"}};
+  const std::vector<Words> all{{"--workers", "0"},
+                               {"--workers", "-1"},
+                               {"--workers", "4294967296"},
+                               {"--groups", "0"},
+                               {"--batch", "0"},
+                               {"--batch", "-128"},
+                               {"--tau", "0"},
+                               {"--steps", "0"},
+                               {"--minutes", "0"},
+                               {"--minutes", "inf"},
+                               {"--epochs", "-1"},
+                               {"--lr", "nan"},
+                               {"--lr", "0"},
+                               {"--lr", "-0.1"},
+                               {"--momentum", "1"},
+                               {"--momentum", "-0.1"},
+                               {"--weight-decay", "-1"},
+                               {"--pull", "1.1"},
+                               {"--pull-global", "-1"},
+                               {"--score-window", "0"},
+                               {"--target-error", "0"},
+                               {"--target-error", "1"},
+                               {"--target-error", "11"},
+                               {"--evaluate-every", "0"},
+                               {"--patience", "0"},
+                               {"--threads", "0"},
+                               {"--seed", "-1"},
+                               {"--lr-warm-up", "1"},
+                               {"--lr-warm-up", "-0.1"},
+                               {"--clip-norm", "0"},
+                               {"--clip-norm", "-1"},
+                               {"--clip-norm", "inf"},
+                               {"--label-smoothing", "1"},
+                               {"--label-smoothing", "-0.1"},
+                               {"--staleness", "-1"},
+                               {"--seed", "1.5"},
+                               {"--minutes", "1e300"}};
   for (const Words& words : all) {
     EXPECT_THAT(refused(words),
                 AllOf(HasSubstr(words[0]), HasSubstr(words[1] == "1e300" ? "1e" : words[1])))

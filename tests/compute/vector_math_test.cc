@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -84,6 +85,57 @@ TYPED_TEST(VectorMathOf, UpdatesFollowTheirFormulas) {
       }
     }
   }
+}
+
+TYPED_TEST(VectorMathOf, AScaledGradientIsThatOfSeparatePassesBitForBit) {
+  for (const Momentum form : kForms) {
+    const std::size_t count = 3000;
+    const auto g = this->random(count, 2), leader = this->random(count, 3);
+    auto x1 = this->random(count, 0), m1 = this->random(count, 1), x2 = x1, m2 = m1;
+    const Pull pulls[] = {{this->view(leader), 0.3}};
+    Sgd sgd{.learning_rate = 0.3, .weight_decay = 0.01, .form = form, .gradient_scale = 0.37};
+    this->math().update(sgd, this->view(x1), this->view(m1), this->view(g), pulls);
+    auto scaled = g;
+    this->math().scale(this->view(scaled), 0.37);
+    sgd.gradient_scale = 1;
+    this->math().update(sgd, this->view(x2), this->view(m2), this->view(scaled), {});
+    this->math().pull(this->view(x2), pulls[0]);
+    EXPECT_EQ(x1, x2);
+    EXPECT_EQ(m1, m2);
+  }
+}
+
+TYPED_TEST(VectorMathOf, UndecayedRangesAreThoseOfSeparatePassesBitForBit) {
+  // Borders within blocks and across them, next to each other, empty, at both ends and beyond.
+  const std::vector<std::vector<ElementRange>> all = {
+      {{0, 1}},
+      {{0, 5000}},
+      {{4999, 1}},
+      {{4990, 100}},
+      {{16, 0}, {16, 32}, {48, 16}, {1000, 48}, {1024, 1024}, {2100, 2000}},
+      {{1023, 1}, {1024, 1}, {2047, 2}}};
+  for (const Momentum form : kForms)
+    for (const auto& ranges : all) {
+      const std::size_t count = 5000;
+      const auto g = this->random(count, 2), leader = this->random(count, 3);
+      auto x1 = this->random(count, 0), m1 = this->random(count, 1), x2 = x1, m2 = m1;
+      const Pull pulls[] = {{this->view(leader), 0.3}};
+      Sgd sgd{.learning_rate = 0.3, .weight_decay = 0.2, .form = form, .undecayed = ranges};
+      this->math().update(sgd, this->view(x1), this->view(m1), this->view(g), pulls);
+      sgd.undecayed = {};
+      for (std::size_t i = 0; i < count; ++i) {
+        sgd.weight_decay = std::ranges::any_of(ranges,
+                                               [i](const ElementRange& r) {
+                                                 return i >= r.first && i < r.first + r.count;
+                                               })
+                               ? 0
+                               : 0.2;
+        this->math().update(sgd, {&x2[i], 1}, {&m2[i], 1}, {&g[i], 1}, {});
+      }
+      this->math().pull(this->view(x2), pulls[0]);
+      EXPECT_EQ(x1, x2);
+      EXPECT_EQ(m1, m2);
+    }
 }
 
 TYPED_TEST(VectorMathOf, PlainSgdNeedsNoMomentumVector) {
@@ -175,6 +227,27 @@ TYPED_TEST(VectorMathOf, DistanceIsSummedInIndexOrder) {
   for (std::size_t i = 0; i < x.size(); ++i)
     sum += (double(x[i]) - double(y[i])) * (double(x[i]) - double(y[i]));
   EXPECT_EQ(this->math().distance_squared(this->view(x), this->view(y)), sum);
+}
+
+TYPED_TEST(VectorMathOf, TheNormIsOfEveryElementAtAnyAlignment) {
+  EXPECT_EQ(this->math().norm_squared({}), 0);
+  for (const std::size_t count : {1, 3, 15, 16, 17, 1000}) {
+    const auto x = this->random(count, 0);
+    double sum = 0;
+    for (const TypeParam e : x) sum += double(e) * double(e);
+    EXPECT_NEAR(this->math().norm_squared(this->view(x)), sum, 1e-12 * sum);
+    std::vector<TypeParam> shifted(count + 1);
+    std::ranges::copy(x, shifted.begin() + 1);
+    EXPECT_EQ(this->math().norm_squared({shifted.data() + 1, count}),
+              this->math().norm_squared(this->view(x)));
+    for (const double bad : {HUGE_VAL, std::nan("")}) {
+      auto y = x;
+      y[count / 2] = static_cast<TypeParam>(bad);
+      EXPECT_FALSE(std::isfinite(this->math().norm_squared(this->view(y))));
+    }
+  }
+  std::vector<float> large(100, 1e30F);  // their squares are beyond f32
+  EXPECT_NEAR(vector_math_f32().norm_squared({large.data(), large.size()}), 1e62, 1e56);
 }
 
 TYPED_TEST(VectorMathOf, FiniteSeesEveryElement) {
