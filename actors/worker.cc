@@ -148,6 +148,7 @@ Result<> WorkerHost::build() {
   stream.worker = self().index;
   stream.workers = place().workers();
   stream.augment = o.augment;
+  stream.decode_threads = o.decode_threads;
   CompileOptions compile;
   compile.batch = o.batch;
   compile.deterministic = o.deterministic;

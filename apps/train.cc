@@ -31,10 +31,16 @@ struct Parts {
   std::string device;  ///< its description
 };
 
+/// Height and width of the images that a network is made for.
+std::size_t made_for(std::string_view network) {
+  return network == "resnet18" || network == "resnet50" ? 224 : 32;
+}
+
 Result<Parts> open_parts(const TrainOptions& options) {
   PACELINE_TRY(const std::unique_ptr<Device> device,
                open_device(options.run.device, {.threads = options.run.threads}));
-  PACELINE_TRY(Data data, open_data(options.data));
+  PACELINE_TRY(Data data, open_data(options.data, {.image_size = options.image_size,
+                                                   .usual_image_size = made_for(options.network)}));
   const Shape image = Network::crop(options.network, data.train->image);
   PACELINE_TRY(Network network, Network::named(options.network, image, data.train->classes));
   return Parts{std::move(data), std::move(network), device->description()};

@@ -56,12 +56,16 @@ Result<Data> open_synthetic(std::string_view text) {
   return make_synthetic(options);
 }
 
+std::size_t image_size_of(const DataOptions& options) {
+  return options.image_size > 0 ? options.image_size : options.usual_image_size;
+}
+
 Result<Data> open_kind(std::string_view kind, const std::filesystem::path& folder,
                        const DataOptions& options) {
   if (kind == "cifar10") return load_cifar10(folder);
   if (kind == "mnist") return load_idx(folder, IdxKind::mnist);
   if (kind == "fashion-mnist") return load_idx(folder, IdxKind::fashion_mnist);
-  if (kind == "images") return load_image_folder(folder, options.image_size);
+  if (kind == "images") return load_image_folder(folder, image_size_of(options));
   const std::array<std::string, 5> known = {"synthetic", "cifar10", "mnist", "fashion-mnist",
                                             "images"};
   const std::string meant = nearest(kind, known);
@@ -90,7 +94,7 @@ Result<Data> open_any(std::string_view spec, const DataOptions& options) {
   if (!folder_as_written) return open_kind(kind, folder, options);
   if (holds_cifar10(folder)) return load_cifar10(folder);
   if (holds_idx(folder)) return load_idx(folder, IdxKind::unnamed);
-  if (holds_image_folder(folder)) return load_image_folder(folder, options.image_size);
+  if (holds_image_folder(folder)) return load_image_folder(folder, image_size_of(options));
   return fail(std::errc::no_such_file_or_directory,
               "{}: holds neither CIFAR-10's binary batches nor IDX files nor class folders with "
               "JPEG or PNG files: {}",
@@ -114,6 +118,7 @@ Reading Data::reading() const {
   for (const Dataset* set : {train.get(), test.get()}) {
     if (!set->files) continue;
     const ReadingLog& log = set->files->log();
+    sum.images += log.images();
     sum.decode_cpu_seconds += log.cpu_seconds();
     if (set == train.get()) sum.wait_seconds += log.wait_seconds();
     sum.skipped.merge(log.skipped());

@@ -26,6 +26,7 @@ struct Dataset {
 
 /// What reading image files took, over both sets and all threads.
 struct Reading {
+  std::uint64_t images = 0;       ///< decoded, or tried to
   double decode_cpu_seconds = 0;  ///< of the threads that read and decode
   double wait_seconds = 0;        ///< that streams of training batches waited for them
   SkippedFiles skipped;
@@ -57,8 +58,10 @@ struct Data {
 };
 
 struct DataOptions {
-  /// Height and width to which image files are brought; 0: 224. Sets in memory have their size.
+  /// Height and width to which image files are brought; 0: the usual one. Sets in memory have
+  /// their size: there, asking for one is a mistake.
   std::size_t image_size = 0;
+  std::size_t usual_image_size = 224;
 };
 
 /// Opens a data set.

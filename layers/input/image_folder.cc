@@ -18,9 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kUsualSize = 224, kMostSize = 4096;
-constexpr std::size_t kHeldOut = 10;  // one in ten
-constexpr std::size_t kSample = 256;  // images of a set that are tried before training
+constexpr std::size_t kMostSize = 4096;  // pixels a side
+constexpr std::size_t kHeldOut = 10;     // one in ten
+constexpr std::size_t kSample = 256;     // images of a set that are tried before training
 constexpr std::size_t kMostClasses = std::size_t{1} << 16;
 constexpr std::array kExtensions = {".jpg", ".jpeg", ".png"};
 constexpr std::array kTests = {"val", "test"};
@@ -259,11 +259,10 @@ bool holds_image_folder(const fs::path& folder) {
 }
 
 Result<Data> load_image_folder(const fs::path& folder, std::size_t image_size) {
-  if (image_size > kMostSize) {
-    return fail(std::errc::invalid_argument, "images of {}x{} are larger than {}x{}", image_size,
-                image_size, kMostSize, kMostSize);
+  if (image_size == 0 || image_size > kMostSize) {
+    return fail(std::errc::invalid_argument, "--image-size {} is not from 1 to {}", image_size,
+                kMostSize);
   }
-  const std::size_t size = image_size == 0 ? kUsualSize : image_size;
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) {
     return fail(std::errc::not_a_directory, "{}: no such folder: {}", folder.string(), kLayout);
@@ -298,8 +297,8 @@ Result<Data> load_image_folder(const fs::path& folder, std::size_t image_size) {
   } else {
     test = hold_out(*train);
   }
-  data.train = to_dataset(folder, *train, *train, size);
-  data.test = to_dataset(folder, *test, *train, size);
+  data.train = to_dataset(folder, *train, *train, image_size);
+  data.test = to_dataset(folder, *test, *train, image_size);
   if (data.test->size() == 0) {
     return fail(std::errc::invalid_argument,
                 "{}: no class has two images, so that none can be held out to test on: add val/",

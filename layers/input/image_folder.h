@@ -22,7 +22,7 @@ bool holds_image_folder(const std::filesystem::path& folder);
 
 /// Only the names of the files are kept. Channels are normalised by ImageNet's statistics, whatever
 /// the set: nothing has to be decoded for them, and networks trained elsewhere expect them.
-/// @param image_size  height and width of the set's images; 0: 224
+/// @param image_size  height and width of the set's images, 1 to 4096
 /// @return an error that names the folder or class that is missing, empty, unknown in train/, or
 /// cannot be read
 Result<Data> load_image_folder(const std::filesystem::path& folder, std::size_t image_size);

@@ -116,7 +116,7 @@ void ReadAhead::read(const std::stop_token& stop, ImageReader& reader) {
     lock.unlock();
     const double since = thread_seconds();
     fill(reader, current.draws[i], &current.images[i * floats_], current.labels[i]);
-    set_.files->log().add_cpu(thread_seconds() - since);
+    set_.files->log().add_image(thread_seconds() - since);
     lock.lock();
     --decoding_;
     if (++current.done == current.count || paused_) ready_.notify_one();

@@ -2,9 +2,10 @@
 
 namespace paceline {
 
-void ReadingLog::add_cpu(double seconds) {
+void ReadingLog::add_image(double cpu_seconds) {
   const std::lock_guard lock(mutex_);
-  cpu_seconds_ += seconds;
+  ++images_;
+  cpu_seconds_ += cpu_seconds;
 }
 
 void ReadingLog::add_wait(double seconds) {
@@ -21,6 +22,11 @@ std::size_t ReadingLog::skip(std::string_view name, std::string_view reason) {
 void ReadingLog::give_up(Error reason) {
   const std::lock_guard lock(mutex_);
   if (!failure_.code) failure_ = std::move(reason);
+}
+
+std::uint64_t ReadingLog::images() const {
+  const std::lock_guard lock(mutex_);
+  return images_;
 }
 
 double ReadingLog::cpu_seconds() const {

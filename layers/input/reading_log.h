@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
@@ -18,7 +19,8 @@ using SkippedFiles = std::map<std::string, std::string>;
 
 class ReadingLog {
  public:
-  void add_cpu(double seconds);
+  /// An image was read, or tried to; it took this much CPU time.
+  void add_image(double cpu_seconds);
   void add_wait(double seconds);
   /// Counts a file once, however often it is met.
   /// @return how many have been skipped so far
@@ -26,6 +28,7 @@ class ReadingLog {
   /// Says that the set cannot be used any more; the first reason stays.
   void give_up(Error reason);
 
+  std::uint64_t images() const;
   double cpu_seconds() const;
   double wait_seconds() const;
   SkippedFiles skipped() const;
@@ -34,6 +37,7 @@ class ReadingLog {
 
  private:
   mutable std::mutex mutex_;
+  std::uint64_t images_ = 0;
   double cpu_seconds_ = 0, wait_seconds_ = 0;
   SkippedFiles skipped_;
   Error failure_;
