@@ -36,7 +36,8 @@ std::string train_banner(const TrainOptions& options, const Network& network, co
   if (data.held_out)
     text += "          no val/ or test/: a tenth of each class is held out to test on\n";
   if (data.ignored_files > 0) {
-    text += fmt::format("          {} other files ignored\n", grouped(data.ignored_files));
+    text += fmt::format("          {} other file{} ignored\n", grouped(data.ignored_files),
+                        data.ignored_files == 1 ? "" : "s");
   }
   text += fmt::format("network   {}: {} parameters, {}x{}x{} images, {} classes\n", network.name(),
                       grouped(network.layout().parameters), image.height, image.width,
