@@ -44,6 +44,7 @@ class Ride {
         options_(context.options),
         control_(control),
         progress_(progress),
+        read_before_(context.data.reading()),
         system_(system),
         self_(system) {}
 
@@ -68,6 +69,7 @@ class Ride {
   void drain();
   Result<> finish(double started);
   void count_up();
+  Result<> name_skipped() const;
   void wind_up();
 
   void stop(const char* why);
@@ -85,6 +87,7 @@ class Ride {
   const RunOptions& options_;
   RunControl& control_;
   const std::function<void(const Progress&)>& progress_;
+  const Reading read_before_;  // the data may have served another run
   caf::actor_system& system_;
   caf::scoped_actor self_;
   std::deque<WorkerHost> workers_;
@@ -178,6 +181,10 @@ void Ride::look_around() {
   if (control_.stopping()) stop("interrupt");
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
+  if (auto usable = context_.data.usable(); !usable) {
+    if (!failure_.code) failure_ = usable.error();
+    stop("error");
+  }
   if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && leader() != Address{} &&
       summary_.ended_by.empty()) {
     assessed_at_ = t;
@@ -268,6 +275,7 @@ Result<> Ride::finish(double started) {
   if (crashed_ == workers_.size())
     return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
                 (options_.directory / "metrics.jsonl").string());
+  PACELINE_TRYV(name_skipped());
   summary_.wall_seconds = wall_seconds() - started;
   return write_file_atomically(options_.directory / "summary.json", summary_json(summary_));
 }
@@ -282,6 +290,10 @@ void Ride::count_up() {
   summary_.learning_rate = context_.live.learning_rate.load();
   summary_.leader_changes = context_.live.leader_changes.load();
   summary_.seed = options_.seed;
+  const Reading read = context_.data.reading();
+  summary_.decode_cpu_seconds = read.decode_cpu_seconds - read_before_.decode_cpu_seconds;
+  summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
+  summary_.skipped = read.skipped;
   double coordination = 0, trained = 0;
   const auto add_counts = [&](const RoleHost& host) {
     for (const auto& [name, n] : host.counts()) summary_.events[name] += n;
@@ -293,6 +305,14 @@ void Ride::count_up() {
   }
   for (const ServiceHost& service : services_) add_counts(service);
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
+}
+
+/// skipped.txt: a line a file, its name and why.
+Result<> Ride::name_skipped() const {
+  if (summary_.skipped.empty()) return success();
+  std::string text;
+  for (const auto& [name, reason] : summary_.skipped) text += fmt::format("{}\t{}\n", name, reason);
+  return write_file_atomically(options_.directory / "skipped.txt", text);
 }
 
 /// Ends an actor, and returns when it has ended.

@@ -47,6 +47,7 @@ struct RunOptions {
   double label_smoothing = 0;  ///< in [0, 1), of the training loss
   Sampling sampling = Sampling::shuffled;
   bool augment = true;
+  unsigned decode_threads = 1;  ///< per worker, beside its `threads`; for image files
   std::uint64_t seed = 1;
   bool deterministic = false;  ///< with Mode::barrier only
 
@@ -60,7 +61,8 @@ struct RunOptions {
   double evaluate_every = 10;  ///< seconds of training
   double patience = 30;        ///< seconds: how long anyone waits for anybody
   std::filesystem::path
-      directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors
+      directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
+                  ///< where image files were skipped, skipped.txt
 };
 
 /// One line's worth of state, several times a second.
@@ -82,6 +84,9 @@ struct RunSummary {
   double learning_rate = 0;  ///< of the last step
   std::uint64_t steps = 0, leader_changes = 0, seed = 0;
   double coordination_fraction = 0, evaluation_cpu_seconds = 0;
+  double decode_cpu_seconds = 0;  ///< of all threads that decoded image files, to test on, too
+  double data_wait_seconds = 0;   ///< that workers waited for image files, over all
+  SkippedFiles skipped;           ///< image files that could not be read, since they were opened
   std::map<std::string, std::uint64_t>
       events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"

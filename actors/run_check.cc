@@ -53,6 +53,9 @@ Result<> check_workers(const RunOptions& o) {
   if (o.threads == 0 || o.threads > kMostThreads) {
     return refusal("--threads {} is not from 1 to {}", o.threads, kMostThreads);
   }
+  if (o.decode_threads == 0 || o.decode_threads > kMostThreads) {
+    return refusal("--decode-threads {} is not from 1 to {}", o.decode_threads, kMostThreads);
+  }
   return success();
 }
 

@@ -63,6 +63,7 @@ struct RunContext {
     stream.worker = worker;
     stream.workers = place.workers();
     stream.augment = options.augment;
+    stream.decode_threads = options.decode_threads;
     return stream;
   }
 };

@@ -11,20 +11,22 @@ constexpr int kEstimated = 10;  // batches
 }  // namespace
 
 Result<std::unique_ptr<Tester>> Tester::create(Device& device, const Network& network,
-                                               const Data& data, bool deterministic) {
+                                               const Data& data, bool deterministic,
+                                               unsigned decode_threads) {
   CompileOptions options;
   options.batch = kBatch;
   options.training = false;
   options.deterministic = deterministic;
   PACELINE_TRY(auto executable, device.compile(network.program(), options));
-  return std::unique_ptr<Tester>(new Tester(std::move(executable), network, data));
+  return std::unique_ptr<Tester>(new Tester(std::move(executable), network, data, decode_threads));
 }
 
-Tester::Tester(std::unique_ptr<Executable> executable, const Network& network, const Data& data)
+Tester::Tester(std::unique_ptr<Executable> executable, const Network& network, const Data& data,
+               unsigned decode_threads)
     : executable_(std::move(executable)),
       network_(network),
       data_(data),
-      stream_(data, *data.test, network.image(), kBatch) {}
+      stream_(data, *data.test, network.image(), kBatch, decode_threads) {}
 
 Evaluation Tester::test(ConstVector flat) {
   const Layout& layout = network_.layout();

@@ -15,8 +15,10 @@ class Tester {
  public:
   /// @param device, network, data  outlive the tester
   /// @param deterministic  as CompileOptions has it
+  /// @param decode_threads  as StreamOptions has it
   static Result<std::unique_ptr<Tester>> create(Device& device, const Network& network,
-                                                const Data& data, bool deterministic);
+                                                const Data& data, bool deterministic,
+                                                unsigned decode_threads = 1);
 
   /// Sums over the test set.
   /// @param flat [P + B] in the device's memory
@@ -28,7 +30,8 @@ class Tester {
   void estimate_buffers(Vector flat, StreamOptions stream);
 
  private:
-  Tester(std::unique_ptr<Executable> executable, const Network& network, const Data& data);
+  Tester(std::unique_ptr<Executable> executable, const Network& network, const Data& data,
+         unsigned decode_threads);
   std::unique_ptr<Executable> executable_;
   const Network& network_;
   const Data& data_;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "paceline/apps/bench_data.h"
 #include "paceline/apps/bench_pull.h"
 #include "paceline/apps/bench_slot.h"
 #include "paceline/apps/bench_step.h"
@@ -23,9 +24,28 @@ std::vector<OptionName> option_names(const std::string& kind) {
     names.push_back({"batch", "N", "images of a step (default 128)"});
     names.push_back({"threads", "N", "cores of the engine (default 1)"});
   }
+  if (kind == "data") {
+    names = {{"data", "FOLDER", "with train/CLASS/*.jpg or *.png"},
+             {"image-size", "N", "height and width (default 224)"},
+             {"batch", "N", "images of a batch (default 64)"},
+             {"decode-threads", "N", "(default 1)"}};
+  }
   names.push_back({"json", "", "standard output is JSON alone"});
   names.push_back({"help", "", "this list"});
   return names;
+}
+
+Result<nlohmann::json> measure_data(const GivenOptions& given) {
+  DataBenchOptions options;
+  options.data = given_text(given, "data", "");
+  PACELINE_TRY(options.image_size, given_count(given, "image-size", options.image_size, 4096));
+  PACELINE_TRY(options.batch, given_count(given, "batch", options.batch, 1 << 16));
+  PACELINE_TRY(const std::uint64_t threads, given_count(given, "decode-threads", 1, 4096));
+  options.decode_threads = static_cast<unsigned>(threads);
+  if (options.data.empty()) {
+    return fail(std::errc::invalid_argument, "no --data: give a folder with train/CLASS/*.jpg");
+  }
+  return bench_data(options);
 }
 
 Result<nlohmann::json> measure_step(const GivenOptions& options) {
@@ -39,19 +59,21 @@ Result<nlohmann::json> measure_step(const GivenOptions& options) {
 Result<nlohmann::json> measure(const std::string& kind, const GivenOptions& options) {
   if (kind == "slot") return bench_slot();
   if (kind == "pull") return bench_pull();
+  if (kind == "data") return measure_data(options);
   return measure_step(options);
 }
 
 }  // namespace
 
 ExitCode bench(std::span<const std::string> arguments) {
-  const std::vector<std::string> kinds{"slot", "pull", "step"};
+  const std::vector<std::string> kinds{"slot", "pull", "step", "data"};
   const std::string kind = arguments.empty() ? "--help" : arguments.front();
   if (kind == "--help") {
     fmt::print("{}",
-               options_help("paceline bench slot|pull|step [OPTION]...\n\n"
+               options_help("paceline bench slot|pull|step|data [OPTION]...\n\n"
                             "Measures publishing to a slot against memcpy, a pull fused with\n"
-                            "the update against separate passes, or a training step.\n",
+                            "the update against separate passes, a training step, or how fast\n"
+                            "image files are decoded (bench data --help). A step's options:\n",
                             option_names("step")));
     return kDone;
   }

@@ -12,6 +12,7 @@
 #include "paceline/actors/tester.h"
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/apps/skipped_text.h"
 #include "paceline/apps/train_options.h"
 #include "paceline/compute/device.h"
 #include "paceline/layers/input/dataset.h"
@@ -27,6 +28,7 @@ constexpr std::size_t kMostClasses = 1 << 16, kLargestSide = 1 << 12;
 const std::vector<OptionName>& option_names() {
   static const std::vector<OptionName> names = {
       {"data", "SPEC", "what to test on (default: what the network was trained on)"},
+      {"decode-threads", "N", "threads that decode image files (default 1)"},
       {"device", "NAME", "cpu (default) or reference"},
       {"threads", "N", "cores to use (default 1)"},
       {"json", "", "standard output is JSON alone"},
@@ -108,10 +110,10 @@ Result<> check_data(const Description& of, const Network& network, const Data& d
 
 /// @param weights [P + B]
 Result<Evaluation> test(Device& device, const Network& network, std::span<const float> weights,
-                        const Data& data) {
+                        const Data& data, unsigned decode_threads) {
   PACELINE_TRY(const auto flat, device.allocate(weights.size_bytes()));
   std::memcpy(flat->data(), weights.data(), weights.size_bytes());
-  PACELINE_TRY(const auto tester, Tester::create(device, network, data, false));
+  PACELINE_TRY(const auto tester, Tester::create(device, network, data, false, decode_threads));
   return tester->test({flat->data(), weights.size()});
 }
 
@@ -123,6 +125,7 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
     return fail(std::errc::invalid_argument, "--device {}", known.error().message);
   }
   PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
+  PACELINE_TRY(const std::uint64_t decode_threads, given_count(options, "decode-threads", 1, 4096));
   PACELINE_TRY(const bool json, given_switch(options, "json"));
 
   PACELINE_TRY(const Description of, describe(file));
@@ -130,26 +133,35 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
                of.layers.empty() ? named_network(of.network) : parse_network(of.layers, file));
   PACELINE_TRY(const Network network, Network::build(network_description, {of.image, of.classes}));
   PACELINE_TRY(const std::vector<float> weights, read_safetensors(file, network.layout()));
-  PACELINE_TRY(const Data data, open_data(given_text(options, "data", trained_on(file, of))));
+  PACELINE_TRY(const Data data, open_data(given_text(options, "data", trained_on(file, of)),
+                                          {.usual_image_size = of.image.height}));
   PACELINE_TRYV(check_data(of, network, data));
   PACELINE_TRY(const auto device,
                open_device(device_name, {.threads = static_cast<unsigned>(threads)}));
-  PACELINE_TRY(const Evaluation sum, test(*device, network, weights, data));
+  PACELINE_TRY(const Evaluation sum,
+               test(*device, network, weights, data, static_cast<unsigned>(decode_threads)));
   if (sum.images == 0) {
     return fail(std::errc::invalid_argument, "--data {}: has no test image", data.name);
   }
 
+  PACELINE_TRYV(data.usable());
+  const SkippedFiles skipped = data.reading().skipped;
   const double images = static_cast<double>(sum.images);
   const double error = static_cast<double>(sum.errors) / images, loss = sum.loss_sum / images;
   if (json) {
-    nlohmann::ordered_json object{{"test_error", error},  {"test_loss", loss},
-                                  {"images", sum.images}, {"network", of.network},
-                                  {"data", data.name},    {"file", file}};
+    nlohmann::ordered_json object{{"test_error", error},
+                                  {"test_loss", loss},
+                                  {"images", sum.images},
+                                  {"network", of.network},
+                                  {"data", data.name},
+                                  {"file", file},
+                                  {"skipped_files", skipped.size()}};
     if (!std::isfinite(loss)) object["test_loss"] = nullptr;
     fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("test error {:.2f} %, loss {:.4f}: {} on {} images of {}\n", 100 * error, loss,
                of.network, sum.images, data.name);
+    if (!skipped.empty()) fmt::print("{}\n", skipped_text(skipped));
   }
   return success();
 }

@@ -34,7 +34,9 @@ struct Parts {
 Result<Parts> open_parts(const TrainOptions& options) {
   PACELINE_TRY(const std::unique_ptr<Device> device,
                open_device(options.run.device, {.threads = options.run.threads}));
-  PACELINE_TRY(Data data, open_data(options.data));
+  PACELINE_TRY(Data data,
+               open_data(options.data, {.image_size = options.image_size,
+                                        .usual_image_size = options.description.image.height}));
   const Shape image = options.description.cropped(data.train->image);
   PACELINE_TRY(Network network, Network::build(options.description, {image, data.train->classes}));
   return Parts{std::move(data), std::move(network), device->description()};

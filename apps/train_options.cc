@@ -64,13 +64,19 @@ Row augment() {
 const std::vector<Row>& table() {
   static const std::vector<Row> rows = {
       text("data", "SPEC",
-           "synthetic[:seed=N,train=N,test=N], or a folder of CIFAR-10 or IDX files "
-           "(cifar10:DIR, mnist:DIR, fashion-mnist:DIR insist on the kind)",
+           "synthetic[:seed=N,train=N,test=N], or a folder of CIFAR-10 or IDX files or of "
+           "train/CLASS/*.jpg|png and val/CLASS/* (cifar10:DIR, mnist:DIR, fashion-mnist:DIR, "
+           "images:DIR insist on the kind)",
            PACELINE_FIELD(data)),
       text("network", "NAME|FILE.net",
            fmt::format("the network: {}, or a file: see paceline inspect",
                        fmt::join(named_networks(), ", ")),
            PACELINE_FIELD(network)),
+      above_zero(count("image-size", "height and width of image files (default: the network's)",
+                       PACELINE_FIELD(image_size)),
+                 PACELINE_FIELD(image_size)),
+      count("decode-threads", "threads of each worker that decode image files",
+            PACELINE_FIELD(run.decode_threads)),
       text("protocol", "NAME", "how workers coordinate: lsgd, easgd, diana",
            PACELINE_FIELD(run.protocol)),
       word("mode", "whether workers wait for each other when they coordinate",

@@ -20,6 +20,7 @@ struct TrainOptions {
   std::string data = "synthetic";
   std::string network = "cnn7";
   NetworkDescription description;  ///< what `network` names
+  std::size_t image_size = 0;  ///< of image files; 0: what the network is made for
   bool json = false, quiet = false;
   bool print_config = false;
   bool help = false;  ///< asked for: nothing else was read

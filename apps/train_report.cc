@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "paceline/apps/readable_number.h"
+#include "paceline/apps/skipped_text.h"
 
 namespace paceline {
 namespace {
@@ -26,6 +27,12 @@ std::string train_banner(const TrainOptions& options, const Network& network, co
   std::string text;
   text += fmt::format("data      {}: {} images to learn from, {} to test on\n", data.name,
                       grouped(data.train->size()), grouped(data.test->size()));
+  if (data.held_out)
+    text += "          no val/ or test/: a tenth of each class is held out to test on\n";
+  if (data.ignored_files > 0) {
+    text += fmt::format("          {} other file{} ignored\n", grouped(data.ignored_files),
+                        data.ignored_files == 1 ? "" : "s");
+  }
   text += fmt::format("network   {}: {} parameters, {}x{}x{} images, {} classes\n", network.name(),
                       grouped(network.layout().parameters), image.height, image.width,
                       image.channels, network.classes());
@@ -47,6 +54,14 @@ std::string train_results(const TrainOptions& options, const RunSummary& summary
       "trained     {:.1f} s, {} steps, {:.0f} images/s; coordination took {}; ended by {}\n",
       summary.train_seconds, grouped(summary.steps), summary.images_per_second,
       percent(summary.coordination_fraction), summary.ended_by);
+  if (summary.decode_cpu_seconds > 0) {
+    text += fmt::format("decoding    {:.1f} s of CPU; workers waited {:.1f} s for it\n",
+                        summary.decode_cpu_seconds, summary.data_wait_seconds);
+  }
+  if (!summary.skipped.empty()) {
+    text +=
+        fmt::format("skipped     {}; all in {}/skipped.txt\n", skipped_text(summary.skipped), run);
+  }
   text += fmt::format(
       "written     {}: summary.json, metrics.jsonl, leader.safetensors, config.ini\n", run);
   text += fmt::format("next        paceline eval {}/leader.safetensors\n", run);

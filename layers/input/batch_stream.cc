@@ -1,37 +1,14 @@
 #include "paceline/layers/input/batch_stream.h"
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
 #include <utility>
+
+#include "paceline/layers/input/read_ahead_internal.h"
 
 namespace paceline {
 namespace {
 
-// What a seed is used for; each use has streams of its own.
-constexpr std::uint64_t kShards = 0x5348415244ull, kOrder = 0x4f52444552ull,
-                        kAugmentation = 0x4155474dull;
-
-/// Fisher and Yates.
-void shuffle_in_place(std::vector<std::uint32_t>& order, Rng rng) {
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-}
-
-std::vector<std::uint32_t> images_of(const Dataset& set, const StreamOptions& options) {
-  PACELINE_CHECK(set.size() > 0 && set.size() <= std::numeric_limits<std::uint32_t>::max(),
-                 "a stream over {} images", set.size());
-  PACELINE_CHECK(options.batch > 0 && options.worker < options.workers, "batch {}, worker {} of {}",
-                 options.batch, options.worker, options.workers);
-  std::vector<std::uint32_t> all(set.size());
-  std::iota(all.begin(), all.end(), 0U);
-  if (options.sampling == Sampling::shuffled) return all;
-  shuffle_in_place(all, Rng(options.seed, kShards));
-  std::vector<std::uint32_t> shard;
-  for (std::size_t i = options.worker % all.size(); i < all.size(); i += options.workers) {
-    shard.push_back(all[i]);
-  }
-  return shard;
-}
+constexpr std::uint64_t kAugmentation = 0x4155474dull;  // what a seed is used for
 
 }  // namespace
 
@@ -40,53 +17,72 @@ BatchStream::BatchStream(const Data& data, const StreamOptions& options)
       augment_(options.augment),
       flip_(data.flip),
       padding_(static_cast<std::ptrdiff_t>(data.padding)),
-      order_seed_(Rng(options.seed ^ kOrder, options.worker).next()),
-      shard_(images_of(*set_, options)),
-      order_(shard_),
+      order_(set_->size(), options.sampling, options.seed, options.worker, options.workers),
       augmentation_(options.seed ^ kAugmentation, options.worker),
       normaliser_(data, set_->image, options.image),
-      images_(options.batch * normaliser_.to().count()),
+      images_(set_->files ? 0 : options.batch * normaliser_.to().count()),
       labels_(options.batch),
       batch_{.images = images_, .labels = labels_} {
+  PACELINE_CHECK(options.batch > 0, "an empty batch");
   PACELINE_CHECK(
       options.image.height <= set_->image.height && options.image.width <= set_->image.width,
       "crops of {}x{} out of {}x{}", options.image.height, options.image.width, set_->image.height,
       set_->image.width);
-  shuffle();
+  if (!set_->files) return;
+  // An image's crop depends on seed, worker, epoch and image, whichever thread draws it, and when.
+  const std::uint64_t seed = augmentation_.next();
+  const auto plan = [this, seed](std::span<ReadAhead::Draw> draws) {
+    for (ReadAhead::Draw& draw : draws) {
+      const SampleOrder::Sample sample = order_.next();
+      draw = {sample.image, Rng(Rng(seed, sample.epoch).next(), sample.image).next()};
+    }
+    return draws.size();
+  };
+  using Crop = ImageReader::Crop;
+  files_ =
+      std::make_unique<ReadAhead>(data, *set_,
+                                  ReadAhead::Options{.image = normaliser_.to(),
+                                                     .batch = options.batch,
+                                                     .threads = options.decode_threads,
+                                                     .crop = !augment_ ? Crop::centre
+                                                             : flip_   ? Crop::random_mirrored
+                                                                       : Crop::random,
+                                                     .unreadable = ReadAhead::Unreadable::replace},
+                                  plan);
 }
 
+BatchStream::~BatchStream() = default;
+
 const Batch& BatchStream::next() {
+  drawn_ += labels_.size();
+  if (files_) return files_->next();
+  cut_batch();
+  return batch_;
+}
+
+void BatchStream::cut_batch() {
   const std::size_t from = set_->image.count(), to = normaliser_.to().count();
   for (std::size_t i = 0; i < labels_.size(); ++i) {
-    if (position_ == order_.size()) {
-      ++epoch_;
-      position_ = 0;
-      shuffle();
-    }
-    const std::size_t image = order_[position_++];
+    const std::size_t image = order_.next().image;
     const Window window = augment_ ? random_window() : normaliser_.centre();
     normaliser_.cut(&set_->pixels[image * from], window, &images_[i * to]);
     labels_[i] = set_->labels[image];
   }
-  return batch_;
 }
 
 StreamState BatchStream::state() const {
-  return {.epoch = epoch_, .position = position_, .rng = augmentation_.state()};
+  // An epoch ends when the first image of the next is drawn.
+  const std::uint64_t epoch = drawn_ == 0 ? 0 : (drawn_ - 1) / images_per_epoch();
+  return {.epoch = epoch,
+          .position = drawn_ - epoch * images_per_epoch(),
+          .rng = augmentation_.state()};
 }
 
 void BatchStream::restore(const StreamState& state) {
-  PACELINE_CHECK(state.position <= order_.size(), "position {} of {} images", state.position,
-                 order_.size());
-  epoch_ = state.epoch;
-  position_ = state.position;
+  const auto seek = [&] { order_.seek(state.epoch, state.position); };
+  files_ ? files_->restart(seek) : seek();
+  drawn_ = state.epoch * images_per_epoch() + state.position;
   augmentation_.restore(state.rng);
-  shuffle();
-}
-
-void BatchStream::shuffle() {
-  std::ranges::copy(shard_, order_.begin());
-  shuffle_in_place(order_, Rng(order_seed_, epoch_));
 }
 
 Window BatchStream::random_window() {
@@ -104,15 +100,41 @@ Window BatchStream::random_window() {
   return window;
 }
 
-TestStream::TestStream(const Data& data, const Dataset& set, Shape image, std::size_t batch)
+TestStream::TestStream(const Data& data, const Dataset& set, Shape image, std::size_t batch,
+                       unsigned decode_threads)
     : set_(set),
       normaliser_(data, set.image, image),
-      images_(batch * normaliser_.to().count()),
+      images_(set.files ? 0 : batch * normaliser_.to().count()),
       labels_(batch) {
   PACELINE_CHECK(batch > 0, "an empty batch");
+  if (!set.files) return;
+  const auto plan = [this](std::span<ReadAhead::Draw> draws) {
+    const std::size_t count = std::min(draws.size(), set_.size() - position_);
+    for (ReadAhead::Draw& draw : draws.first(count)) {
+      draw = {.image = static_cast<std::uint32_t>(position_++)};
+    }
+    if (count == 0) position_ = 0;  // the set again, for who rewinds at its end
+    return count;
+  };
+  files_ = std::make_unique<ReadAhead>(
+      data, set,
+      ReadAhead::Options{.image = normaliser_.to(),
+                         .batch = batch,
+                         .threads = decode_threads,
+                         .crop = ImageReader::Crop::centre,
+                         .unreadable = ReadAhead::Unreadable::leave_out},
+      plan);
 }
 
+TestStream::~TestStream() = default;
+
 const Batch& TestStream::next() {
+  if (files_) {
+    if (at_ == At::end) return batch_;
+    batch_ = files_->next();
+    at_ = batch_.labels.empty() ? At::end : At::middle;
+    return batch_;
+  }
   const std::size_t count = std::min(labels_.size(), set_.size() - position_);
   const std::size_t from = set_.image.count(), to = normaliser_.to().count();
   for (std::size_t i = 0; i < count; ++i, ++position_) {
@@ -122,6 +144,15 @@ const Batch& TestStream::next() {
   batch_ = {.images = std::span(images_).first(count * to),
             .labels = std::span(labels_).first(count)};
   return batch_;
+}
+
+void TestStream::rewind() {
+  if (!files_) {
+    position_ = 0;
+  } else if (at_ == At::middle) {  // at the end the threads have begun again by themselves
+    files_->restart([this] { position_ = 0; });
+  }
+  at_ = At::start;
 }
 
 Evaluation evaluate(Executable& executable, ConstVector x, TestStream& stream) {

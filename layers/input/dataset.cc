@@ -8,6 +8,7 @@
 
 #include "paceline/layers/input/cifar10.h"
 #include "paceline/layers/input/idx.h"
+#include "paceline/layers/input/image_folder.h"
 #include "paceline/layers/input/synthetic.h"
 #include "paceline/layers/nearest.h"
 
@@ -15,7 +16,8 @@ namespace paceline {
 namespace {
 
 constexpr const char* kRemedy =
-    "give 'synthetic', or a folder that tools/fetch-data cifar10|mnist|fashion-mnist has filled";
+    "give 'synthetic', a folder that tools/fetch-data cifar10|mnist|fashion-mnist has filled, or "
+    "one with train/CLASS/*.jpg";
 constexpr std::uint64_t kMostSynthetic = 1'000'000;  // images a set: 3 GB
 
 /// "seed=N,train=N,test=N": any of them, in any order; of repeated ones the last counts.
@@ -54,19 +56,24 @@ Result<Data> open_synthetic(std::string_view text) {
   return make_synthetic(options);
 }
 
-Result<Data> open_kind(std::string_view kind, const std::filesystem::path& folder) {
+std::size_t image_size_of(const DataOptions& options) {
+  return options.image_size > 0 ? options.image_size : options.usual_image_size;
+}
+
+Result<Data> open_kind(std::string_view kind, const std::filesystem::path& folder,
+                       const DataOptions& options) {
   if (kind == "cifar10") return load_cifar10(folder);
   if (kind == "mnist") return load_idx(folder, IdxKind::mnist);
   if (kind == "fashion-mnist") return load_idx(folder, IdxKind::fashion_mnist);
-  const std::array<std::string, 4> known = {"synthetic", "cifar10", "mnist", "fashion-mnist"};
+  if (kind == "images") return load_image_folder(folder, image_size_of(options));
+  const std::array<std::string, 5> known = {"synthetic", "cifar10", "mnist", "fashion-mnist",
+                                            "images"};
   const std::string meant = nearest(kind, known);
   return fail(std::errc::invalid_argument, "no kind of data is called '{}'{}: {}", kind,
               meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant), kRemedy);
 }
 
-}  // namespace
-
-Result<Data> open_data(std::string_view spec) {
+Result<Data> open_any(std::string_view spec, const DataOptions& options) {
   const std::size_t colon = std::min(spec.find(':'), spec.size());
   const std::string_view kind = spec.substr(0, colon);
   const std::string_view rest = spec.substr(std::min(colon + 1, spec.size()));
@@ -84,12 +91,46 @@ Result<Data> open_data(std::string_view spec) {
     return fail(std::errc::no_such_file_or_directory, "no folder '{}' to read data from: {}", spec,
                 kRemedy);
   }
-  if (!folder_as_written) return open_kind(kind, folder);
+  if (!folder_as_written) return open_kind(kind, folder, options);
   if (holds_cifar10(folder)) return load_cifar10(folder);
   if (holds_idx(folder)) return load_idx(folder, IdxKind::unnamed);
+  if (holds_image_folder(folder)) return load_image_folder(folder, image_size_of(options));
   return fail(std::errc::no_such_file_or_directory,
-              "{}: holds neither CIFAR-10's binary batches nor IDX files: {}", folder.string(),
-              kRemedy);
+              "{}: holds neither CIFAR-10's binary batches nor IDX files nor class folders with "
+              "JPEG or PNG files: {}",
+              folder.string(), kRemedy);
+}
+
+}  // namespace
+
+Result<Data> open_data(std::string_view spec, const DataOptions& options) {
+  PACELINE_TRY(Data data, open_any(spec, options));
+  if (options.image_size > 0 && !data.train->files) {
+    return fail(std::errc::invalid_argument,
+                "{} has images of {}x{}, and --image-size resizes image files alone: leave it out",
+                data.name, data.train->image.height, data.train->image.width);
+  }
+  return data;
+}
+
+Reading Data::reading() const {
+  Reading sum;
+  for (const Dataset* set : {train.get(), test.get()}) {
+    if (!set->files) continue;
+    const ReadingLog& log = set->files->log();
+    sum.images += log.images();
+    sum.decode_cpu_seconds += log.cpu_seconds();
+    if (set == train.get()) sum.wait_seconds += log.wait_seconds();
+    sum.skipped.merge(log.skipped());
+  }
+  return sum;
+}
+
+Result<> Data::usable() const {
+  for (const Dataset* set : {train.get(), test.get()}) {
+    if (set->files) PACELINE_TRYV(set->files->log().usable());
+  }
+  return success();
 }
 
 void measure_channels(Data& data) {

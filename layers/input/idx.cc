@@ -110,12 +110,13 @@ class Folder {
     if (header.counts[0] != images) {
       return reader.wrong(fmt::format("{} labels for {} images", header.counts[0], images));
     }
-    PACELINE_TRY(set.labels, reader.read_block(images));
-    const auto bad = std::ranges::find_if(set.labels, [](auto label) { return label >= kClasses; });
-    if (bad != set.labels.end()) {
-      return reader.wrong(fmt::format("label {} at record {}, where 0 to 9 belong", *bad,
-                                      bad - set.labels.begin()));
+    PACELINE_TRY(const std::vector<std::uint8_t> labels, reader.read_block(images));
+    const auto bad = std::ranges::find_if(labels, [](auto label) { return label >= kClasses; });
+    if (bad != labels.end()) {
+      return reader.wrong(
+          fmt::format("label {} at record {}, where 0 to 9 belong", *bad, bad - labels.begin()));
     }
+    set.labels.assign(labels.begin(), labels.end());
     return reader.finish();
   }
 

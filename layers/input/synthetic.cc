@@ -187,7 +187,7 @@ std::shared_ptr<const Dataset> make_set(std::uint64_t seed, std::uint64_t which,
   set->labels.resize(size);
   for (std::size_t i = 0; i < size; ++i) {
     Rng rng(seed, 2 * i + which);
-    set->labels[i] = static_cast<std::uint8_t>(i % kClasses);
+    set->labels[i] = static_cast<std::uint16_t>(i % kClasses);
     draw(&set->pixels[i * set->image.count()], set->labels[i], rng);
   }
   return set;

@@ -53,6 +53,8 @@ TEST(TrainOptions, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(options.run.batch, 128U);
   EXPECT_EQ(options.run.evaluate, Evaluate::beside);
   EXPECT_EQ(options.run.minutes, 1);
+  EXPECT_EQ(options.run.decode_threads, 1U);
+  EXPECT_EQ(options.image_size, 0U);
   EXPECT_EQ(options.run.sgd.learning_rate, Network::default_learning_rate("cnn7"));
   EXPECT_EQ(parsed({"--network", "lenet"}).run.sgd.learning_rate,
             Network::default_learning_rate("lenet"));
