@@ -143,10 +143,11 @@ TEST_P(BuffersOn, KeepsTheirPaddingZeroAndWritesNothingPastTheirEnd) {
   executable->train_step(view(x), view(buffers), view(g), batch.view(), 1);
   executable->estimate_buffers(view(x), view(buffers), batch.view(), 0.5);
   for (std::size_t e = 0; e < buffers.size(); ++e) {
-    if (e >= program.buffer_elements)
+    if (e >= program.buffer_elements) {
       EXPECT_EQ(buffers[e], -7.0f) << e;
-    else if (e - norm.running_mean >= kChannels && e - norm.running_variance >= kChannels)
+    } else if (e - norm.running_mean >= kChannels && e - norm.running_variance >= kChannels) {
       EXPECT_EQ(buffers[e], 0.0f) << e;
+    }
   }
 }
 

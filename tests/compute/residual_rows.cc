@@ -91,10 +91,7 @@ std::vector<Row> batch_norms() {
       {"BatchNorm_that_keeps_the_last_batch", inside({3, 5, 5}, 8, {{BatchNorm{1e-5, 1.0}}}), 2},
       {"BatchNorm_that_never_moves", inside({3, 5, 5}, 8, {{BatchNorm{1e-5, 0.0}}}), 2},
       {"BatchNorm_then_dropout", inside({3, 4, 4}, 8, {norm, relu, {Dropout{0.3}}}), 3},
-      // Each mean is of 144 values, so that they vary by a tenth of what they lie away from zero:
-      // what rounding does to the means is ten times as much of the difference.
-      {"BatchNorm_of_small_variance", inside({3, 12, 12}, 8, {{GlobalAveragePool{}}, norm}), 16,
-       10},
+      {"BatchNorm_of_small_variance", inside({3, 12, 12}, 8, {{GlobalAveragePool{}}, norm}), 16},
       {"MaxPool_after_batchnorm_and_relu",
        inside({3, 8, 8}, 8, {convolution(3, 1, 16), norm, relu, {MaxPool{3, 2, 1}}}), 2},
       {"MaxPool_2_2_after_batchnorm_and_relu",
