@@ -1,6 +1,6 @@
 // Every operation of the table: the CPU against the reference, the reference against central finite
-// differences. Tolerances are relative to the largest element of what is compared; the CPU's grow by
-// what a last bit of the parameters makes of the row (a BatchNorm of small variance enlarges it).
+// differences. Tolerances are relative to the largest element of what is compared; the CPU's grow
+// by what a last bit of the parameters makes of the row (a BatchNorm of small variance enlarges it).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -196,6 +196,16 @@ std::vector<Row> additions() {
             const std::size_t x = s.apply_all({norm, relu}, 1);
             s.add(s.apply(narrow, x), s.apply(convolution(1, 1, 8), x));
           }),
+      row("Relu_read_by_a_max_pool_and_a_convolution", {3, 6, 6}, 8,
+          [&](S& s) {
+            const std::size_t x = s.apply(relu, 1);
+            s.add(s.apply({MaxPool{2, 2}}, x), s.apply({Convolution{2, 2, 0}, 8}, x));
+          }),
+      row("Relu_of_a_batchnorm_read_by_two_pools", {3, 6, 6}, 8,
+          [&](S& s) {
+            const std::size_t x = s.apply_all({norm, relu}, 1);
+            s.add(s.apply({MaxPool{3, 2, 1}}, x), s.apply({AveragePool{2, 2}}, x));
+          }),
       row("Batchnorm_read_by_two_relus", {3, 5, 5}, 8,
           [&](S& s) {
             const std::size_t x = s.then(norm);
