@@ -171,8 +171,7 @@ TEST_P(ExecutableOn, EvaluatingBetweenStepsDoesNotDisturbTraining) {
   EXPECT_EQ(moved, moved_again);
 }
 
-TEST_P(ExecutableOn, LeavesTheGradientsSmoothingOutOfWhatItEvaluates) {
-  // The same logits, with labels of their own: what evaluation sums is -log softmax.
+TEST_P(ExecutableOn, EvaluatesWithoutLabelSmoothing) {
   const auto executable = device->compile(program, {.batch = 3}).value();
   const OwnedBatch batch = random_batch(program, 3, 1);
   const Evaluation counts = executable->evaluate(view(x), view(buffers), batch.view());

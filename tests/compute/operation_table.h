@@ -17,8 +17,6 @@ struct Row {
   std::string name;  ///< for GoogleTest: letters, digits, underscores
   Program program;
   std::size_t batch = 1;
-  /// How much more rounding than usual the row's own arithmetic makes of single precision.
-  float sensitivity = 1;
 };
 
 /// How GoogleTest prints a row.

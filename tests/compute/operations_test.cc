@@ -1,5 +1,6 @@
 // Every operation of the table: the CPU against the reference, the reference against central finite
-// differences. Tolerances are relative to the largest element of what is compared.
+// differences. Tolerances are relative to the largest element of what is compared; the CPU's grow
+// by what a last bit of the parameters makes of the row (a BatchNorm of small variance enlarges it).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -26,12 +27,28 @@ float largest(std::span<const float> values) {
   for (const float v : values) most = std::max(most, std::abs(v));
   return most;
 }
-void expect_close(std::span<const float> got, std::span<const float> wanted, float relative,
-                  const std::string& what) {
+/// The largest distance between elements of the same place.
+float distance(std::span<const float> a, std::span<const float> b) {
+  float most = 0;
+  for (std::size_t e = 0; e < a.size(); ++e) most = std::max(most, std::abs(a[e] - b[e]));
+  return most;
+}
+/// @param nearby  what the reference makes of nudged(x): where that is far from `wanted`, single
+///                precision cannot be near
+void expect_close(std::span<const float> got, std::span<const float> wanted,
+                  std::span<const float> nearby, float relative, const std::string& what) {
   ASSERT_EQ(got.size(), wanted.size());
-  const float tolerance = relative * largest(wanted) + 1e-7f;
+  const float tolerance = relative * largest(wanted) + 4 * distance(wanted, nearby) + 1e-7f;
   for (std::size_t e = 0; e < got.size(); ++e)
     ASSERT_NEAR(got[e], wanted[e], tolerance) << what << ", element " << e;
+}
+
+/// Each parameter one step of single precision up or down.
+std::vector<float> nudged(std::vector<float> x) {
+  Rng rng(19);
+  for (float& value : x)
+    if (value != 0) value = std::nextafter(value, rng.below(2) != 0 ? 1e9f : -1e9f);
+  return x;
 }
 
 /// A program on a device, with what one training step left.
@@ -58,22 +75,18 @@ class OperationTable : public testing::TestWithParam<Row> {
                 static_cast<unsigned long long>(table_seed()));
   }
   const Program& program = GetParam().program;
-  const float sensitivity = GetParam().sensitivity;
-  const std::vector<float> x = random_parameters(program, 11);
+  const std::vector<float> x = random_parameters(program, 11), x_nearby = nudged(x);
   const OwnedBatch batch = random_batch(program, GetParam().batch, 5);
 };
 
-TEST_P(OperationTable, IsAProgram) {
-  const auto valid = validate(program);
-  EXPECT_TRUE(valid.has_value()) << valid.error().message;
-}
-
 TEST_P(OperationTable, TrainsLikeTheReference) {
   const Trained cpu("cpu", program, x, batch), reference("reference", program, x, batch);
-  EXPECT_NEAR(cpu.loss, reference.loss, 1e-5 * sensitivity * std::max(1.0, reference.loss));
-  expect_close(cpu.logits, reference.logits, 1e-5f * sensitivity, "logits");
-  expect_close(cpu.gradient, reference.gradient, 3e-5f * sensitivity, "gradient");
-  expect_close(cpu.buffers, reference.buffers, 1e-5f, "buffers");
+  const Trained nearby("reference", program, x_nearby, batch);
+  EXPECT_NEAR(cpu.loss, reference.loss,
+              1e-5 * std::max(1.0, reference.loss) + 4 * std::abs(nearby.loss - reference.loss));
+  expect_close(cpu.logits, reference.logits, nearby.logits, 1e-5f, "logits");
+  expect_close(cpu.gradient, reference.gradient, nearby.gradient, 3e-5f, "gradient");
+  expect_close(cpu.buffers, reference.buffers, nearby.buffers, 1e-5f, "buffers");
 }
 
 TEST_P(OperationTable, EvaluatesLikeTheReference) {
@@ -88,7 +101,7 @@ TEST_P(OperationTable, EvaluatesLikeTheReference) {
       counts.push_back(executable->evaluate(view(x), view(buffers), batch.view()));
       logits.emplace_back(executable->logits().begin(), executable->logits().end());
     }
-    expect_close(logits[0], logits[1], 1e-5f, "logits");
+    expect_close(logits[0], logits[1], logits[1], 1e-5f, "logits");
     EXPECT_NEAR(counts[0].loss_sum, counts[1].loss_sum, 1e-5 * std::max(1.0, counts[1].loss_sum));
     EXPECT_EQ(counts[0].errors, counts[1].errors);
     EXPECT_EQ(counts[0].images, batch.labels.size());
@@ -96,18 +109,19 @@ TEST_P(OperationTable, EvaluatesLikeTheReference) {
 }
 
 TEST_P(OperationTable, EstimatesBuffersLikeTheReference) {
+  const OwnedBatch second = random_batch(program, GetParam().batch, 6);
   for (const bool training : {true, false}) {
-    std::vector<std::vector<float>> buffers;
-    for (const char* name : {"cpu", "reference"}) {
+    const auto estimated = [&](const char* name, const std::vector<float>& at) {
       const auto device = open_device(name, {}).value();
       const auto executable =
           device->compile(program, {.batch = GetParam().batch, .training = training}).value();
-      std::vector<float>& estimated = buffers.emplace_back(random_buffers(program, 17));
-      executable->estimate_buffers(view(x), view(estimated), batch.view(), 1.0);
-      executable->estimate_buffers(view(x), view(estimated),
-                                   random_batch(program, GetParam().batch, 6).view(), 0.5);
-    }
-    expect_close(buffers[0], buffers[1], 1e-5f, "buffers");
+      std::vector<float> buffers = random_buffers(program, 17);
+      executable->estimate_buffers(view(at), view(buffers), batch.view(), 1.0);
+      executable->estimate_buffers(view(at), view(buffers), second.view(), 0.5);
+      return buffers;
+    };
+    expect_close(estimated("cpu", x), estimated("reference", x), estimated("reference", x_nearby),
+                 1e-5f, "buffers");
   }
 }
 
@@ -120,8 +134,8 @@ TEST_P(OperationTable, ReferenceGradientIsTheLossesSlope) {
     return trained.executable->train_step(view(moved), view(buffers), view(unused), batch.view(),
                                           kStep);
   };
-  const auto slope = [&](std::size_t e, float h) {
-    const float high = x[e] + h, low = x[e] - h;
+  const auto slope = [&](std::size_t e, float below, float above) {
+    const float low = x[e] - below, high = x[e] + above;
     return (loss_at(e, high) - loss_at(e, low)) /
            (static_cast<double>(high) - static_cast<double>(low));
   };
@@ -133,9 +147,12 @@ TEST_P(OperationTable, ReferenceGradientIsTheLossesSlope) {
   const float most = largest(trained.gradient);
   for (int draw = 0; draw < 16; ++draw) {
     const std::size_t e = parameters[rng.below(parameters.size())];
-    // A ReLU or a maximum that changes sides within h is no place to measure a slope.
-    const double wide = slope(e, 2e-5f), narrow = slope(e, 1e-5f);
-    if (std::abs(wide - narrow) > 1e-4 * most) {
+    // A ReLU or a maximum that changes sides within h is no place to measure a slope: wide and
+    // narrow differ, or, where it does so at x itself, left and right.
+    const float h = 1e-5f;
+    const double wide = slope(e, 2 * h, 2 * h), narrow = slope(e, h, h);
+    if (std::abs(wide - narrow) > 1e-4 * most ||
+        std::abs(slope(e, h, 0) - slope(e, 0, h)) > 4e-4 * most) {
       ++kinks;
       continue;
     }

@@ -31,6 +31,10 @@ class ProgramSketch {
   std::size_t add(std::size_t input, std::size_t other);
   std::size_t last() const { return program_.activations.size() - 1; }
   const Shape& shape(std::size_t activation) const { return program_.activations[activation]; }
+  /// What writes an activation, not the input.
+  const OperationKind& writer(std::size_t activation) const {
+    return program_.operations[activation - 1].kind;
+  }
   /// What nothing reads yet.
   std::vector<std::size_t> loose_ends() const;
   /// The loss of what was written last: one value a class.
