@@ -51,7 +51,7 @@ Row real(const char* name, const char* argument, const char* help, Field field) 
 }
 
 template <class Field>
-Row text(const char* name, const char* argument, const char* help, Field field) {
+Row text(const char* name, const char* argument, const std::string& help, Field field) {
   return {{name, argument, help},
           [field](TrainOptions& o, const std::string& value) -> Result<> {
             // What an INI file cannot hold would come back from config.ini as something else.
