@@ -4,18 +4,11 @@
 #include <memory>
 #include <utility>
 
-#include "paceline/actors/flat_vector.h"
 #include "paceline/layers/safetensors.h"
 
 namespace paceline {
-namespace {
-constexpr std::size_t kBatch = 128;
-}
-
 Evaluator::Evaluator(RunContext& context)
-    : context_(context),
-      stream_(context.data, *context.data.test, context.network.image(), kBatch),
-      flat_(context.network.layout().all_elements()) {}
+    : context_(context), flat_(context.network.layout().all_elements()) {}
 
 Result<Assessed> Evaluator::leader(Address leader, double t) {
   PACELINE_TRYV(copy_leader(leader));
@@ -88,28 +81,23 @@ Result<> Evaluator::copy_mean() {
   return success();
 }
 
-/// Buffers for what has none: the same batches each time, from a stream that is no worker's.
+/// Buffers for what has none.
 Result<> Evaluator::complete() {
   if (complete_ || context_.network.layout().buffer_elements == 0) return success();
-  PACELINE_TRYV(compile());
-  StreamOptions options = context_.stream(context_.place.workers());
-  options.workers += 1;
-  options.sampling = Sampling::shuffled;
-  options.batch = kBatch;
-  BatchStream stream(context_.data, options);
-  estimate_buffers(*executable_, context_.network.layout(), flat(), stream);
+  PACELINE_TRYV(open_tester());
+  StreamOptions stream = context_.stream(context_.place.workers());  // one worker's more
+  ++stream.workers;
+  stream.sampling = Sampling::shuffled;
+  tester_->estimate_buffers(flat(), stream);
   complete_ = true;
   return success();
 }
 
-Result<> Evaluator::compile() {
-  if (executable_) return success();
-  CompileOptions options;
-  options.batch = kBatch;
-  options.training = false;
-  options.deterministic = context_.options.deterministic;
+Result<> Evaluator::open_tester() {
+  if (tester_) return success();
   PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
-  PACELINE_TRY(executable_, device_->compile(context_.network.program(), options));
+  PACELINE_TRY(tester_, Tester::create(*device_, context_.network, context_.data,
+                                       context_.options.deterministic));
   return success();
 }
 
@@ -119,9 +107,9 @@ Result<> Evaluator::write(const std::filesystem::path& path) const {
 }
 
 Result<Assessed> Evaluator::evaluate(double t, bool mean) {
-  PACELINE_TRYV(compile());
+  PACELINE_TRYV(open_tester());
   PACELINE_TRYV(complete());
-  const Evaluation sum = test(*executable_, context_.network.layout(), flat(), stream_);
+  const Evaluation sum = tester_->test(flat());
   Assessed result;
   result.mean = mean;
   result.t = t;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "paceline/actors/run_context.h"
-#include "paceline/layers/input/batch_stream.h"
+#include "paceline/actors/tester.h"
 
 namespace paceline {
 
@@ -40,17 +40,16 @@ class Evaluator {
   Result<> copy_leader(Address leader);
   Result<> copy_mean();
   Result<> complete();
-  Result<> compile();
+  Result<> open_tester();
   Result<Assessed> evaluate(double t, bool mean);
   Result<> write(const std::filesystem::path& path) const;
   Vector flat() { return {flat_.data(), flat_.size()}; }
 
   RunContext& context_;
-  std::unique_ptr<Device> device_;          // with one thread, whatever the workers use
-  std::unique_ptr<Executable> executable_;  // made when first needed
-  TestStream stream_;
-  std::vector<float> flat_;  // [P + B], what is evaluated
-  bool complete_ = false;    // the buffers belong to the parameters
+  std::unique_ptr<Device> device_;  // with one thread, whatever the workers use
+  std::unique_ptr<Tester> tester_;  // made when first needed
+  std::vector<float> flat_;         // [P + B], what is evaluated
+  bool complete_ = false;           // the buffers belong to the parameters
   std::vector<Snapshot> snapshots_;
 };
 

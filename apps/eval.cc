@@ -9,12 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "paceline/actors/flat_vector.h"
+#include "paceline/actors/tester.h"
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/train_options.h"
 #include "paceline/compute/device.h"
-#include "paceline/layers/input/batch_stream.h"
 #include "paceline/layers/input/dataset.h"
 #include "paceline/layers/network.h"
 #include "paceline/layers/safetensors.h"
@@ -22,7 +21,7 @@
 namespace paceline {
 namespace {
 
-constexpr std::size_t kBatch = 128, kMostClasses = 1 << 16, kLargestSide = 1 << 12;
+constexpr std::size_t kMostClasses = 1 << 16, kLargestSide = 1 << 12;
 
 const std::vector<OptionName>& option_names() {
   static const std::vector<OptionName> names = {
@@ -107,10 +106,8 @@ Result<Evaluation> test(Device& device, const Network& network, std::span<const 
                         const Data& data) {
   PACELINE_TRY(const auto flat, device.allocate(weights.size_bytes()));
   std::memcpy(flat->data(), weights.data(), weights.size_bytes());
-  PACELINE_TRY(const auto executable,
-               device.compile(network.program(), {.batch = kBatch, .training = false}));
-  TestStream stream(data, *data.test, network.image(), kBatch);
-  return test(*executable, network.layout(), {flat->data(), weights.size()}, stream);
+  PACELINE_TRY(const auto tester, Tester::create(device, network, data, false));
+  return tester->test({flat->data(), weights.size()});
 }
 
 Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
