@@ -8,6 +8,7 @@
 //   PT-4 One gradient is one step, whoever uses it.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -107,6 +108,18 @@ class Envelope {
  private:
   bool ok_;
   Packet packet_;
+};
+
+/// Until when a wait for several messages lasts, whatever comes meanwhile. Protocols only hand it
+/// back (PT-3).
+class Deadline {
+ public:
+  Deadline(const RoleHost& host, nanoseconds within) : host_(&host), until_(host.now() + within) {}
+  nanoseconds left() const { return std::max(until_ - host_->now(), nanoseconds(0)); }
+
+ private:
+  const RoleHost* host_;
+  nanoseconds until_;
 };
 
 template <class P>
@@ -246,6 +259,12 @@ class Port {
           if (op.ok) host.heard(op.got);
           return Envelope<P>(op.ok, op.got);
         }};
+  }
+  /// The same, of several waits that end together.
+  Deadline deadline(nanoseconds within) const { return {*host_, within}; }
+  template <class... Ms>
+  auto receive(const Deadline& deadline, std::uint64_t round = 0) const {
+    return receive<Ms...>(deadline.left(), round);
   }
   /// What is there already.
   template <class M>

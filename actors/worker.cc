@@ -149,7 +149,9 @@ Result<> WorkerHost::build() {
   compile.batch = o.batch;
   compile.deterministic = o.deterministic;
   Program program = context_.network.program();
-  std::get<SoftmaxCrossEntropy>(program.operations.back().kind).label_smoothing = o.label_smoothing;
+  if (o.label_smoothing > 0)
+    std::get<SoftmaxCrossEntropy>(program.operations.back().kind).label_smoothing =
+        o.label_smoothing;
   PACELINE_TRY(engine_, CnnEngine::create(*context_.device, program, compile,
                                           std::span(context_.initial).subspan(dimension()),
                                           context_.data, context_.stream(self().index)));

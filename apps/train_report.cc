@@ -1,6 +1,8 @@
 #include "paceline/apps/train_report.h"
 
 #include <cmath>
+#include <cstdint>
+#include <thread>
 
 #include "paceline/apps/readable_number.h"
 #include "paceline/apps/skipped_text.h"
@@ -39,6 +41,12 @@ std::string train_banner(const TrainOptions& options, const Network& network, co
   text += fmt::format("workers   {} in {} group{}, {} images a step each, protocol {}, {}\n",
                       run.workers, run.groups, run.groups == 1 ? "" : "s", run.batch, run.protocol,
                       run.mode == Mode::barrier ? "barrier" : "nonblocking");
+  const std::uint64_t threads = std::uint64_t{run.workers} * run.threads;
+  const unsigned cores = std::thread::hardware_concurrency();  // that this process may use
+  if (cores > 0 && threads > cores) {
+    text += fmt::format("          notice: {} x {} thread{} on {} core{} take turns\n", run.workers,
+                        run.threads, run.threads == 1 ? "" : "s", cores, cores == 1 ? "" : "s");
+  }
   text += fmt::format("device    {}\n", device);
   text += fmt::format("budget    {}\n", budget(run));
   text += fmt::format("run       {}\n", run.directory.string());

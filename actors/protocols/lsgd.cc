@@ -305,8 +305,9 @@ struct Lsgd {
   static Task<> collect(Port<Lsgd> port, Group& group, Sync sync, std::uint64_t round) {
     group.ballot.clear();
     tell(port, group, sync, round);
+    const Deadline deadline = port.deadline(port.hyper().patience);
     for (std::set<Address> missing = group.riding; !missing.empty();) {
-      auto e = co_await port.receive<Steps, Score, Gone>(port.hyper().patience);
+      auto e = co_await port.receive<Steps, Score, Gone>(deadline);
       if (!e) port.record_missing(round, "a score", addresses(missing));
       if (!e) co_return;
       if (e.as<Score>() && e.round() < round) continue;  // the late answer to an older one
@@ -371,8 +372,9 @@ struct Lsgd {
   /// Waits for the groups' best and announces the best of them.
   static Task<> elect(Port<Lsgd> port, Groups& groups, std::uint64_t round) {
     Ballot ballot;
+    const Deadline deadline = port.deadline(port.hyper().patience);
     for (std::set<Address> missing = groups.riding; !missing.empty();) {
-      auto e = co_await port.receive<Steps, Best, Gone>(port.hyper().patience);
+      auto e = co_await port.receive<Steps, Best, Gone>(deadline);
       if (!e) port.record_missing(round, "a candidate", addresses(missing));
       if (!e) break;
       groups.note(e);

@@ -72,6 +72,27 @@ TEST(LsgdFaults, LostMessagesDelayButDoNotStop) {
   }
 }
 
+// A group whose leader is gone without a word sends no candidate; the others' steps keep coming.
+TEST(LsgdFaults, AnElectionEndsInTimeThoughOthersKeepTalking) {
+  VirtualRun run = long_run("nonblocking");
+  run.conditions.crashes = {{100ms, run.place.leader(1)}};
+  run.conditions.detection = 10s;
+  VirtualTime time = ride(run);
+  nanoseconds last{0};
+  std::size_t after = 0;
+  for (const auto& r : time.records())
+    if (const auto* lead = std::get_if<LeaderEvent>(&r.event);
+        lead && lead->scope == Scope::global && r.at > 150ms && r.at < 900ms) {
+      if (after++ > 0) {
+        EXPECT_LT(r.at - last, 100ms) << "a round of half the workers, and 20 ms of patience";
+      }
+      last = r.at;
+    }
+  EXPECT_GT(after, 10u);
+  EXPECT_THAT(time.faults(), Contains(HasSubstr("waited in vain for a candidate from leader of "
+                                                "group 1")));
+}
+
 TEST(LsgdFaults, ATimeOutNamesWhoIsMissingTheRoundAndTheLastSignOfLife) {
   VirtualRun run =
       plan("lsgd", {1, 3},

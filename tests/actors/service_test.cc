@@ -137,6 +137,41 @@ TEST_F(Service, EndingAParkedRoleGivesItsPinsBack) {
   EXPECT_TRUE(slot.loan().has_value());
 }
 
+TEST_F(Service, BuffersLieBehindPublishedParametersAndNobodyElseWritesThere) {
+  struct Buffered final : ServiceHost {
+    using ServiceHost::ServiceHost;
+    void write_buffers(std::span<std::byte> to) override {
+      std::ranges::fill(to, std::byte{7});
+      written = to.size();
+    }
+    std::size_t written = 0;
+  };
+  Layout layout;
+  layout.elements = stage.dimension();
+  layout.buffer_elements = 32;
+  RunContext& context = stage.context();
+  context.arenas = std::make_unique<GroupArenas>(
+      GroupArenas::create(*find_protocol("easgd"), context.device->math(), layout, context.place)
+          .value());
+  const std::size_t parameters = 4 * layout.elements, buffers = 4 * layout.buffer_elements;
+  Buffered host(context, worker);
+  for (const std::uint32_t slot : {kParameters, 1u}) {
+    std::size_t seen = 0;
+    host.written = 0;
+    host.publish(slot, [&](std::span<std::byte> to) {
+      seen = to.size();
+      std::ranges::fill(to, std::byte{3});
+    });
+    EXPECT_EQ(seen, parameters);
+    EXPECT_EQ(host.written, slot == kParameters ? buffers : 0);
+    const Pin pin = host.slot(slot).pin();
+    EXPECT_EQ(pin.bytes()[parameters - 1], std::byte{3});
+    if (slot == kParameters) {
+      EXPECT_EQ(pin.bytes()[parameters], std::byte{7});
+    }
+  }
+}
+
 TEST(LsgdOnActors, BarrierEqualsVirtualTimeBitForBit) {
   const Place place{2, 2};
   const Settings settings{{"mode", "barrier"},

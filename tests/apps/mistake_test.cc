@@ -104,6 +104,21 @@ TEST_F(Mistake, ContradictingOptions) {
   EXPECT_THAT(train({"--steps", "1", "--epochs", "1"}), HasSubstr("--epochs"));
 }
 
+TEST_F(Mistake, SchedulesAndOptimisersThatMakeNoSense) {
+  EXPECT_THAT(train({"--lr-schedule", "steps", "--lr-milestones", "0.75,0.5"}),
+              HasSubstr("--lr-milestones 0.5"));
+  EXPECT_THAT(train({"--lr-schedule", "steps", "--lr-milestones", "80;120"}),
+              HasSubstr("--lr-milestones"));
+  EXPECT_THAT(train({"--lr-factor", "0.5"}), HasSubstr("--lr-schedule constant"));
+  EXPECT_THAT(train({"--lr-warm-up", "5"}), HasSubstr("--lr-warm-up 5"));
+  EXPECT_THAT(train({"--lr-schedule", "linear"}), HasSubstr("'linear'"));
+  EXPECT_THAT(train({"--clip-norm", "-1"}), HasSubstr("--clip-norm"));
+  EXPECT_THAT(train({"--label-smoothing", "1"}), HasSubstr("--label-smoothing 1"));
+  EXPECT_THAT(train({"--weight-decay-of", "biases"}), HasSubstr("--weight-decay-of"));
+  EXPECT_THAT(train({"--protocol", "diana", "--momentum-form", "sutskever", "--tau", "4"}),
+              HasSubstr("--momentum-form sutskever"));
+}
+
 TEST_F(Mistake, UnknownOptionVariableAndCommand) {
   EXPECT_THAT(train({"--taus", "3"}), HasSubstr("'--tau'"));
   EXPECT_THAT(train(Words{}, {"PACELINE_WORKER=2"}), HasSubstr("'PACELINE_WORKERS'"));
