@@ -33,5 +33,6 @@ function(paceline_test name)
     add_custom_target(check_${folder})
   endif()
   add_dependencies(check_${folder} ${name})
-  gtest_discover_tests(${name} TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  gtest_discover_tests(${name} TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES
+    LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "PACELINE_CACHE=${PROJECT_BINARY_DIR}/cache")
 endfunction()

@@ -92,6 +92,9 @@ class Executable {
 
 struct DeviceOptions {
   unsigned threads = 1;  ///< cores one Executable may use
+  /// The one algorithm of convolutions to use wherever it can run, for comparisons; empty: the device
+  /// chooses. CPU: "direct", "winograd", "mirrored".
+  std::string convolution = {};
 };
 
 class Device {

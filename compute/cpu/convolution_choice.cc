@@ -3,14 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <vector>
 
 namespace paceline {
 namespace {
 
-constexpr const char* kDirect = "direct";
-constexpr const char* kWinograd = "winograd";
 constexpr char kTab = '\t';
 
 }  // namespace
@@ -20,13 +20,20 @@ ConvolutionChoice::ConvolutionChoice(std::filesystem::path file, std::string mac
   read();
 }
 
-bool ConvolutionChoice::winograd(const std::string& what, const std::function<bool()>& faster) {
+std::string ConvolutionChoice::fastest(const std::string& what, std::span<const std::string> names,
+                                       const std::function<double(std::size_t)>& seconds) {
   const std::lock_guard lock(mutex_);
-  if (const auto it = chosen_.find(what); it != chosen_.end()) return it->second;
-  const bool winograd = faster();
-  chosen_.emplace(what, winograd);
-  append(machine_ + kTab + what + kTab + (winograd ? kWinograd : kDirect) + '\n');
-  return winograd;
+  // What is not among the names was written by another version.
+  if (const auto it = chosen_.find(what);
+      it != chosen_.end() && std::ranges::find(names, it->second) != names.end())
+    return it->second;
+  std::vector<double> times;
+  for (std::size_t k = 0; k < names.size(); ++k) times.push_back(seconds(k));
+  const std::string& best =
+      names[static_cast<std::size_t>(std::ranges::min_element(times) - times.begin())];
+  chosen_.insert_or_assign(what, best);
+  append(machine_ + kTab + what + kTab + best + '\n');
+  return best;
 }
 
 std::filesystem::path ConvolutionChoice::default_file() {
@@ -48,10 +55,8 @@ void ConvolutionChoice::read() {
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with(machine_ + kTab)) continue;
     const std::size_t first = machine_.size() + 1, last = line.rfind(kTab);
-    if (last < first) continue;
-    const std::string choice = line.substr(last + 1);
-    if (choice == kDirect || choice == kWinograd)
-      chosen_.insert_or_assign(line.substr(first, last - first), choice == kWinograd);
+    if (last > first)
+      chosen_.insert_or_assign(line.substr(first, last - first), line.substr(last + 1));
   }
 }
 

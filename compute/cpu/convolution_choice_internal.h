@@ -1,6 +1,11 @@
-// Which algorithm runs a convolution's pass: direct, or Winograd's where oneDNN has it, chosen by
-// timing once for each processor, oneDNN, thread count, shape and pass. What was chosen is remembered
-// in a file, one line a choice, that processes may append to at once; without a file it is remembered
+// Which algorithm runs a convolution's pass, chosen by timing once for each processor, oneDNN, thread
+// count, shape and pass:
+//   direct    the definition, blocked for registers and caches
+//   winograd  fewer multiplications, where oneDNN has it
+//   mirrored  stride 1: the forward pass as the data gradient of the convolution with mirrored
+//             weights, or the other way round; for some shapes oneDNN does one better than the other
+// What was chosen is remembered in a file, one line a choice, that processes may append to at once;
+// without a file it is remembered
 // as long as the object lives. Thread-safe; whoever asks while another is timing waits, so that
 // timings do not disturb each other.
 // @source Lavin and Gray 2016 (Winograd's minimal filtering)
@@ -10,9 +15,14 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 
 namespace paceline {
+
+inline constexpr const char* kDirect = "direct";
+inline constexpr const char* kWinograd = "winograd";
+inline constexpr const char* kMirrored = "mirrored";
 
 class ConvolutionChoice {
  public:
@@ -20,10 +30,12 @@ class ConvolutionChoice {
   /// @param machine  begins each line: processor, library, threads
   ConvolutionChoice(std::filesystem::path file, std::string machine);
 
-  /// Whether Winograd's algorithm is the faster one.
-  /// @param what  the pass and its shape, in one line
-  /// @param faster  times both; called once for each `what`
-  bool winograd(const std::string& what, const std::function<bool()>& faster);
+  /// The name of the fastest algorithm.
+  /// @param what   the pass and its shape, in one line
+  /// @param names  of the algorithms that can run it
+  /// @param seconds  times one of them; called when `what` is new
+  std::string fastest(const std::string& what, std::span<const std::string> names,
+                      const std::function<double(std::size_t)>& seconds);
 
   /// $PACELINE_CACHE, $XDG_CACHE_HOME/paceline or ~/.cache/paceline, then /convolutions.txt; empty
   /// without a home.
@@ -36,7 +48,7 @@ class ConvolutionChoice {
   const std::filesystem::path file_;
   const std::string machine_;
   std::mutex mutex_;
-  std::map<std::string, bool> chosen_;
+  std::map<std::string, std::string> chosen_;
 };
 
 }  // namespace paceline

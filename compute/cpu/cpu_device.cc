@@ -194,7 +194,8 @@ class CpuDevice final : public Device {
                                               const CompileOptions& options) override {
     PACELINE_TRYV(check_compilable(program, options));
     use_threads(options_.threads);
-    PACELINE_TRY(std::unique_ptr<Plan> plan, make_plan(program, options, engine_, choice_));
+    PACELINE_TRY(std::unique_ptr<Plan> plan,
+                 make_plan(program, options, engine_, choice_, options_.convolution));
     try {
       return std::make_unique<CpuExecutable>(program, options, options_.threads, engine_,
                                              std::move(plan));

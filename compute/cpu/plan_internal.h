@@ -38,9 +38,11 @@ struct Plan {
   dnnl::memory logits, dlogits;
 };
 
+/// @param convolution  DeviceOptions::convolution
 /// @pre the calling thread's OpenMP count is the one that the plan will run under
 /// @return std::errc::not_supported when oneDNN refuses
 Result<std::unique_ptr<Plan>> make_plan(const Program& program, const CompileOptions& options,
-                                        const dnnl::engine& engine, ConvolutionChoice& choice);
+                                        const dnnl::engine& engine, ConvolutionChoice& choice,
+                                        const std::string& convolution);
 
 }  // namespace paceline

@@ -8,11 +8,12 @@
 namespace paceline {
 
 Planner::Planner(const Program& program, const CompileOptions& options, const dnnl::engine& engine,
-                 ConvolutionChoice& choice)
+                 ConvolutionChoice& choice, const std::string& convolution)
     : program_(program),
       options_(options),
       engine_(engine),
       choice_(choice),
+      convolution_(convolution),
       fusion_(program),
       plan_(std::make_unique<Plan>(engine)),
       values_(program.activations.size()),
@@ -158,9 +159,10 @@ Planner::Part Planner::sum(std::size_t k, const Part& a, const Part& b) {
 }
 
 Result<std::unique_ptr<Plan>> make_plan(const Program& program, const CompileOptions& options,
-                                        const dnnl::engine& engine, ConvolutionChoice& choice) {
+                                        const dnnl::engine& engine, ConvolutionChoice& choice,
+                                        const std::string& convolution) {
   try {
-    return Planner(program, options, engine, choice).run();
+    return Planner(program, options, engine, choice, convolution).run();
   } catch (const std::exception& error) {  // dnnl::error, std::bad_alloc
     return fail(std::errc::not_supported, "oneDNN cannot run this program: {}", error.what());
   }

@@ -23,7 +23,7 @@ namespace paceline {
 class Planner {
  public:
   Planner(const Program& program, const CompileOptions& options, const dnnl::engine& engine,
-          ConvolutionChoice& choice);
+          ConvolutionChoice& choice, const std::string& convolution);
   Result<std::unique_ptr<Plan>> run() &&;
 
  private:
@@ -37,7 +37,7 @@ class Planner {
     std::optional<dnnl::inner_product_forward::primitive_desc> linear;
     std::optional<dnnl::pooling_forward::primitive_desc> pool;
     std::shared_ptr<BatchNormState> batch_norm;
-    memory weight, workspace;
+    memory weight, mirrored_weight, workspace;
     bool masked = false;  ///< the pool behind it has masked the gradient for its ReLU
   };
   /// A part of a gradient.
@@ -113,17 +113,31 @@ class Planner {
   void forward(std::size_t, const SoftmaxCrossEntropy&) {}
   void backward(std::size_t, const SoftmaxCrossEntropy&) {}
 
-  // Convolution and linear layer alike.
-  void run_forward(std::size_t k, const dnnl::primitive_desc& pd);
+  /// A way to run a pass from one activation, or gradient, to another: forward or backward data.
+  struct Way {
+    std::string name;
+    dnnl::primitive_desc pd;
+    int from, to;           ///< the primitive's words for the two
+    bool mirrored = false;  ///< its weights are
+  };
+  /// The ways of a convolution's pass that want the same formats; the direct one first.
+  std::vector<Way> forward_ways(std::size_t k);
+  std::vector<Way> backward_ways(std::size_t k);
+  /// The pass and its shape, for ConvolutionChoice.
+  std::string describe(std::size_t k, const char* pass) const;
+  /// The one of `ways` to use.
+  const Way& choose(std::size_t k, const char* pass, const std::vector<Way>& ways);
+  /// Adds the reorder of the weights, and the pass. @return what it writes
+  memory run(std::size_t k, const char* pass, const Way& way, const memory& from, Steps& steps);
   void run_backward_weights(std::size_t k, const dnnl::primitive_desc& pd, const memory& dy);
-  void run_backward_data(std::size_t k, const dnnl::primitive_desc& pd, const memory& dy);
+  /// The weights of operation k, with input and output channels exchanged and each kernel mirrored.
+  memory mirrored_weight(std::size_t k, Steps& steps);
+  memory::desc mirrored_desc(std::size_t k) const;
   /// The gradient before the ReLU that is part of operation k.
   Part gradient_before_relu(std::size_t k, const memory::desc& wanted);
   /// Multiplications of one pass, and its tensors, once each.
-  Work work(std::size_t k, const char* pass, const dnnl::primitive_desc& pd) const;
-  /// @param make  describes the pass for an algorithm; may throw dnnl::error for Winograd's
-  template <class Make>
-  auto fastest(std::size_t k, const char* pass, Make make);
+  Work work(std::size_t k, const char* pass, const std::string& how,
+            const dnnl::primitive_desc& pd) const;
   /// How long the pass takes with the reorders of its weights, or of their gradient.
   double seconds(const dnnl::primitive_desc& pd, const memory::desc& weights) const;
 
@@ -137,6 +151,7 @@ class Planner {
   const CompileOptions& options_;
   const dnnl::engine& engine_;
   ConvolutionChoice& choice_;
+  const std::string& convolution_;
   const Fusion fusion_;
   std::unique_ptr<Plan> plan_;
   std::vector<memory> values_;                     // by activation

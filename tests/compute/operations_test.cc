@@ -54,8 +54,8 @@ std::vector<float> nudged(std::vector<float> x) {
 /// A program on a device, with what one training step left.
 struct Trained {
   Trained(const char* device_name, const Program& program, const std::vector<float>& x,
-          const OwnedBatch& batch)
-      : device(open_device(device_name, {}).value()),
+          const OwnedBatch& batch, const std::string& convolution = {})
+      : device(open_device(device_name, {.convolution = convolution}).value()),
         executable(device->compile(program, {.batch = batch.labels.size()}).value()),
         buffers(random_buffers(program, 13)),
         gradient(x.size(), std::nanf("")) {
@@ -87,6 +87,19 @@ TEST_P(OperationTable, TrainsLikeTheReference) {
   expect_close(cpu.logits, reference.logits, nearby.logits, 1e-5f, "logits");
   expect_close(cpu.gradient, reference.gradient, nearby.gradient, 3e-5f, "gradient");
   expect_close(cpu.buffers, reference.buffers, nearby.buffers, 1e-5f, "buffers");
+}
+
+TEST_P(OperationTable, TrainsLikeTheReferenceByEachConvolutionAlgorithm) {
+  const Trained reference("reference", program, x, batch);
+  const Trained nearby("reference", program, x_nearby, batch);
+  for (const char* algorithm : {"winograd", "mirrored"}) {
+    const Trained cpu("cpu", program, x, batch, algorithm);
+    expect_close(cpu.logits, reference.logits, nearby.logits, 1e-5f, algorithm);
+    expect_close(cpu.gradient, reference.gradient, nearby.gradient, 3e-5f, algorithm);
+    const auto to_evaluate =
+        cpu.device->compile(program, {.batch = batch.labels.size(), .training = false});
+    EXPECT_TRUE(to_evaluate.has_value()) << to_evaluate.error().message;
+  }
 }
 
 TEST_P(OperationTable, EvaluatesLikeTheReference) {

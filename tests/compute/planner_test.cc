@@ -1,0 +1,172 @@
+// What the CPU's planner decides before anything runs: where memory lies, what runs together, which
+// algorithm is remembered.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "compute/small_program.h"
+#include "paceline/compute/cpu/activation_arena_internal.h"
+#include "paceline/compute/cpu/convolution_choice_internal.h"
+#include "paceline/compute/cpu/fusion_internal.h"
+#include "temporary_folder.h"
+
+namespace paceline::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class ActivationArenaTest : public testing::Test {
+ protected:
+  dnnl::memory::desc floats(dnnl::memory::dim count) {
+    return {{count}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a};
+  }
+  /// One step that uses these.
+  void step(std::initializer_list<dnnl::memory> used) {
+    for (const dnnl::memory& m : used) arena.use(m);
+    arena.next_step();
+  }
+  static std::byte* begin(const dnnl::memory& m) {
+    return static_cast<std::byte*>(m.get_data_handle());
+  }
+  static bool disjoint(const dnnl::memory& a, const dnnl::memory& b) {
+    return begin(a) + a.get_desc().get_size() <= begin(b) ||
+           begin(b) + b.get_desc().get_size() <= begin(a);
+  }
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  ActivationArena arena{engine};
+};
+
+TEST_F(ActivationArenaTest, AChainNeedsItsTwoLargestNeighbours) {
+  const dnnl::memory a = arena.place(floats(64)), b = arena.place(floats(256)),
+                     c = arena.place(floats(128)), d = arena.place(floats(32));
+  step({a, b});
+  step({b, c});
+  step({c, d});
+  ASSERT_TRUE(arena.commit().has_value());
+  EXPECT_EQ(arena.bytes(), (256 + 128) * sizeof(float));
+  EXPECT_TRUE(disjoint(a, b));
+  EXPECT_TRUE(disjoint(b, c));
+  EXPECT_TRUE(disjoint(c, d));
+}
+
+TEST_F(ActivationArenaTest, WhatIsReadLateSharesNothingUntilThen) {
+  const dnnl::memory kept = arena.place(floats(16)), a = arena.place(floats(16)),
+                     b = arena.place(floats(16));
+  step({kept});
+  step({a});
+  step({b});
+  step({kept});
+  ASSERT_TRUE(arena.commit().has_value());
+  EXPECT_TRUE(disjoint(kept, a));
+  EXPECT_TRUE(disjoint(kept, b));
+  EXPECT_EQ(begin(a), begin(b));
+}
+
+TEST_F(ActivationArenaTest, WhatIsKeptIsReadAfterTheLastStep) {
+  const dnnl::memory kept = arena.place(floats(16)), later = arena.place(floats(16));
+  arena.keep(kept);
+  arena.next_step();
+  step({later});
+  ASSERT_TRUE(arena.commit().has_value());
+  EXPECT_TRUE(disjoint(kept, later));
+}
+
+TEST_F(ActivationArenaTest, WhatNoStepUsesTakesNoRoom) {
+  arena.place(floats(1024));
+  step({arena.place(floats(16))});
+  ASSERT_TRUE(arena.commit().has_value());
+  EXPECT_EQ(arena.bytes(), 64u);
+}
+
+/// convolution, BatchNorm, ReLU | convolution, BatchNorm, + the first ReLU's output, ReLU | linear.
+Program block() {
+  ProgramSketch sketch({3, 8, 8});
+  const std::size_t x =
+      sketch.apply_all({{Convolution{3, 1, 1, false}, 16}, {BatchNorm{}}, {Relu{}}}, 0);
+  const std::size_t y = sketch.apply_all({{Convolution{3, 1, 1, false}, 16}, {BatchNorm{}}}, x);
+  sketch.add(y, x);
+  sketch.then({Relu{}});
+  sketch.then({Linear{}, 3});
+  return sketch.finish();
+}
+
+TEST(Fusion, TakesAdditionAndReluAlongWithABatchNorm) {
+  const Fusion fusion(block());
+  EXPECT_EQ(fusion.operations[1].relu, 2u);  // bn1 + relu
+  EXPECT_FALSE(fusion.operations[1].add.has_value());
+  EXPECT_EQ(fusion.operations[4].add, 5u);  // bn2 + add + relu
+  EXPECT_EQ(fusion.operations[4].relu, 6u);
+  EXPECT_EQ(fusion.operations[4].other, 3u);
+  EXPECT_EQ(fusion.operations[4].output, 7u);
+  std::vector<std::size_t> absorbed;
+  for (std::size_t k = 0; k < fusion.operations.size(); ++k)
+    if (fusion.operations[k].absorbed) absorbed.push_back(k);
+  EXPECT_THAT(absorbed, ElementsAre(2, 5, 6));
+}
+
+TEST(Fusion, LeavesAloneWhatSomebodyElseReads) {
+  Program program = block();
+  program.operations[5].other = 2;  // the sum reads bn1's output, too
+  const Fusion fusion(program);
+  EXPECT_FALSE(fusion.operations[1].relu.has_value());
+}
+
+TEST(Fusion, NeedsNoGradientAtTheImages) {
+  const Fusion fusion(block());
+  EXPECT_FALSE(fusion.learned[0]);
+  EXPECT_TRUE(fusion.learned[1]);
+}
+
+class ConvolutionChoiceTest : public testing::Test {
+ protected:
+  TemporaryFolder folder;
+  const std::filesystem::path file = folder.path() / "deep" / "convolutions.txt";
+  const std::vector<std::string> names = {kDirect, kWinograd};
+  /// The choice for `what`, with these times; notes which were asked for.
+  std::string choose(ConvolutionChoice& choice, const std::string& what,
+                     std::vector<double> times) {
+    asked.clear();
+    return choice.fastest(what, names, [&](std::size_t k) {
+      asked.push_back(k);
+      return times[k];
+    });
+  }
+  std::vector<std::size_t> asked;
+};
+
+TEST_F(ConvolutionChoiceTest, TimesOnceAndRemembersInItsFile) {
+  ConvolutionChoice first(file, "machine");
+  EXPECT_EQ(choose(first, "forward: 3x3", {2, 1}), kWinograd);
+  EXPECT_THAT(asked, ElementsAre(0, 1));
+  EXPECT_EQ(choose(first, "forward: 3x3", {1, 2}), kWinograd);
+  EXPECT_THAT(asked, IsEmpty());
+  ConvolutionChoice second(file, "machine");
+  EXPECT_EQ(choose(second, "forward: 3x3", {1, 2}), kWinograd);
+  EXPECT_THAT(asked, IsEmpty());
+}
+
+TEST_F(ConvolutionChoiceTest, AnotherMachineTimesForItself) {
+  ConvolutionChoice first(file, "machine");
+  choose(first, "forward: 3x3", {2, 1});
+  ConvolutionChoice other(file, "machine of another kind");
+  EXPECT_EQ(choose(other, "forward: 3x3", {1, 2}), kDirect);
+  EXPECT_THAT(asked, ElementsAre(0, 1));
+}
+
+TEST_F(ConvolutionChoiceTest, PassesOverWhatItDoesNotUnderstand) {
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file) << "machine\tforward: 3x3\tquantum\nmachine\n\0\xff\nmachine\tforward";
+  ConvolutionChoice choice(file, "machine");
+  EXPECT_EQ(choose(choice, "forward: 3x3", {2, 1}), kWinograd);
+  EXPECT_THAT(asked, ElementsAre(0, 1));
+}
+
+TEST_F(ConvolutionChoiceTest, WorksWithoutAFile) {
+  ConvolutionChoice choice({}, "machine");
+  EXPECT_EQ(choose(choice, "forward: 3x3", {1, 2}), kDirect);
+}
+
+}  // namespace
+}  // namespace paceline::test
