@@ -1,5 +1,6 @@
 #include "paceline/actors/evaluator.h"
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -89,6 +90,8 @@ Result<> Evaluator::complete() {
   StreamOptions stream = context_.stream(context_.place.workers());  // one worker's more
   ++stream.workers;
   stream.sampling = Sampling::shuffled;
+  const auto parameters = static_cast<std::ptrdiff_t>(context_.network.layout().elements);
+  std::fill(flat_.begin() + parameters, flat_.end(), 0.0F);  // no share of what is not finite is 0
   tester_->estimate_buffers(flat(), stream);
   complete_ = true;
   return success();

@@ -25,7 +25,7 @@ class Tester {
   Evaluation test(ConstVector flat);
   /// Sets the buffers to the mean of the statistics of a few training batches at the parameters;
   /// the same ones each time. Nothing where there are no buffers.
-  /// @param flat [P + B] in the device's memory
+  /// @param flat [P + B] in the device's memory; its buffers are finite
   /// @param stream  how the batches are drawn; their size is the tester's own
   void estimate_buffers(Vector flat, StreamOptions stream);
 
