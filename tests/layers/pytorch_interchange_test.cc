@@ -98,8 +98,7 @@ void expect_same_logits(const Network& network, const std::vector<float>& x,
   const Tensors theirs(file, {{"images", {kImages, image.height, image.width, image.channels}},
                               {"logits", {kImages, network.classes()}}});
   const auto device = open_device("cpu", {}).value();
-  const auto executable = device->compile(
-      network.program(), {.batch = kImages, .training = false, .deterministic = true});
+  const auto executable = device->compile(network.program(), {.batch = kImages, .training = false});
   ASSERT_TRUE(executable) << executable.error().message;
   const std::vector<std::int32_t> labels(kImages);
   executable.value()->evaluate(parameters(network, x), buffers(network, x),
