@@ -35,7 +35,7 @@ TEST(ImageRun, TrainsTestsAndSaysWhatWasSkipped) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   EXPECT_THAT(outcome.output,
               AllOf(HasSubstr("20 images to learn from, 8 to test on"),
-                    HasSubstr("1 other file ignored"), HasSubstr("32x32x3 images, 2 classes"),
+                    HasSubstr("1 other file ignored"), HasSubstr("28x28x3 images, 2 classes"),
                     HasSubstr("decoding    "), HasSubstr("train/1/004.jpg (neither JPEG nor PNG")));
   EXPECT_THAT(content(folder / "run/skipped.txt"), HasSubstr("train/1/004.jpg\tneither JPEG"));
   const json summary = json::parse(content(folder / "run/summary.json"));
