@@ -69,6 +69,7 @@ class Ride {
   void drain();
   Result<> finish(double started);
   void count_up();
+  bool data_usable();
   Result<> name_skipped() const;
   void wind_up();
 
@@ -181,10 +182,7 @@ void Ride::look_around() {
   if (control_.stopping()) stop("interrupt");
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
-  if (auto usable = context_.data.usable(); !usable) {
-    if (!failure_.code) failure_ = usable.error();
-    stop("error");
-  }
+  if (!data_usable()) stop("error");
   if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && leader() != Address{} &&
       summary_.ended_by.empty()) {
     assessed_at_ = t;
@@ -269,6 +267,7 @@ Result<> Ride::finish(double started) {
       await_assessment();
     }
   }
+  data_usable();  // a test of too few images is none
   count_up();
   PACELINE_TRYV(flush());
   if (failure_.code) return failure_;
@@ -305,6 +304,13 @@ void Ride::count_up() {
   }
   for (const ServiceHost& service : services_) add_counts(service);
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
+}
+
+/// Whether the image files can still be read.
+bool Ride::data_usable() {
+  const auto usable = context_.data.usable();
+  if (!usable && !failure_.code) failure_ = usable.error();
+  return static_cast<bool>(usable);
 }
 
 /// skipped.txt: a line a file, its name and why.

@@ -55,6 +55,7 @@ struct Part {
 /// @param name  below `root`
 Result<std::vector<std::string>> list_images(const fs::path& root, const fs::path& name,
                                              std::size_t& ignored) {
+  const std::size_t prefix = (root / "").native().size();
   std::vector<std::string> images;
   std::error_code code;
   auto entry = fs::recursive_directory_iterator(root / name, code);
@@ -65,7 +66,7 @@ Result<std::vector<std::string>> list_images(const fs::path& root, const fs::pat
       ++ignored;
       continue;
     }
-    images.push_back(entry->path().lexically_relative(root));
+    images.push_back(entry->path().native().substr(prefix));
   }
   if (code) return cannot_list(root / name, code);
   std::ranges::sort(images);

@@ -9,6 +9,8 @@
 #include <map>
 #include <set>
 
+#include "paceline/compute/device.h"
+
 namespace paceline {
 namespace {
 
@@ -159,6 +161,20 @@ TEST(Network, ResidualBlocksAddTheirShortcutsToTheirBranches) {
   EXPECT_EQ(stride("layer2.0.conv2"), 2U);
   EXPECT_EQ(stride("layer2.0.downsample.0"), 2U);
   EXPECT_EQ(stride("layer1.0.downsample.0"), 1U);
+}
+
+TEST(Network, Resnet20TrainsInAThirdLessMemoryThanItsActivationsTake) {
+  const Network network = Network::named("resnet20", {3, 32, 32}, 10).value();
+  constexpr std::size_t kBatch = 32;
+  std::size_t activations = 0;
+  for (const Shape& shape : network.program().activations)
+    activations += kBatch * shape.count() * sizeof(float);
+  const auto device = open_device("cpu", {}).value();
+  const auto executable =
+      device->compile(network.program(), {.batch = kBatch, .deterministic = true}).value();
+  // Gradients, workspaces and scratch are among what the executable takes.
+  EXPECT_LT(executable->activation_bytes(), activations * 2 / 3);
+  EXPECT_EQ(executable->unshared_activation_bytes(), 2 * activations);
 }
 
 TEST(Network, ResidualNetworksTakeAnyImagesThatFit) {
