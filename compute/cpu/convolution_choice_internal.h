@@ -33,7 +33,7 @@ class ConvolutionChoice {
   /// The name of the fastest algorithm.
   /// @param what   the pass and its shape, in one line
   /// @param names  of the algorithms that can run it
-  /// @param seconds  times one of them; called when `what` is new
+  /// @param seconds  runs one of them once; called again and again when `what` is new
   std::string fastest(const std::string& what, std::span<const std::string> names,
                       const std::function<double(std::size_t)>& seconds);
 

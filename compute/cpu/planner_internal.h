@@ -138,8 +138,6 @@ class Planner {
   /// Multiplications of one pass, and its tensors, once each.
   Work work(std::size_t k, const char* pass, const std::string& how,
             const dnnl::primitive_desc& pd) const;
-  /// How long the pass takes with the reorders of its weights, or of their gradient.
-  double seconds(const dnnl::primitive_desc& pd, const memory::desc& weights) const;
 
   struct Window {
     std::size_t height, width, stride, padding;

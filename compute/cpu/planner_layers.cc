@@ -33,40 +33,48 @@ Planner::Work Planner::work(std::size_t k, const char* pass, const std::string& 
   return work;
 }
 
-double Planner::seconds(const dnnl::primitive_desc& pd, const memory::desc& weights) const {
-  using Clock = std::chrono::steady_clock;
-  constexpr int kLeast = 3, kMost = 20;
-  constexpr double kEnough = 0.03;
-  dnnl::stream stream(engine_);
-  std::unordered_map<int, memory> arguments;
-  const auto make = [&](const memory::desc& desc) {
-    memory m(desc, engine_);  // pages that exist, numbers that are not denormal
+namespace {
+
+/// A pass with memory of its own, to be timed with the reorder of its weights, or of their gradient.
+class TimedPass {
+ public:
+  TimedPass(const dnnl::engine& engine, const dnnl::primitive_desc& pd,
+            const dnnl::memory::desc& weights)
+      : stream_(engine), primitive_(pd), ours_(make(engine, weights)) {
+    for (const int which : kTensors)
+      if (const dnnl::memory::desc desc = tensor(pd, which); desc.get_size() > 0)
+        arguments_.emplace(which, make(engine, desc));
+    if (pd.scratchpad_desc().get_size() > 0)
+      arguments_.emplace(DNNL_ARG_SCRATCHPAD, make(engine, pd.scratchpad_desc()));
+    to_weights_ = arguments_.contains(DNNL_ARG_DIFF_WEIGHTS);
+    theirs_ = arguments_.at(to_weights_ ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS);
+    reorder_ = to_weights_ ? dnnl::reorder(theirs_, ours_) : dnnl::reorder(ours_, theirs_);
+  }
+  double seconds() {
+    const auto start = std::chrono::steady_clock::now();
+    if (!to_weights_) reorder_.execute(stream_, ours_, theirs_);
+    primitive_.execute(stream_, arguments_);
+    if (to_weights_) reorder_.execute(stream_, theirs_, ours_);
+    stream_.wait();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  /// Pages that exist, numbers that are not denormal.
+  static dnnl::memory make(const dnnl::engine& engine, const dnnl::memory::desc& desc) {
+    dnnl::memory m(desc, engine);
     std::fill_n(static_cast<std::byte*>(m.get_data_handle()), desc.get_size(), std::byte{});
     return m;
-  };
-  for (const int which : kTensors)
-    if (const memory::desc desc = tensor(pd, which); desc.get_size() > 0)
-      arguments.emplace(which, make(desc));
-  if (pd.scratchpad_desc().get_size() > 0)
-    arguments.emplace(DNNL_ARG_SCRATCHPAD, make(pd.scratchpad_desc()));
-  memory ours = make(weights);
-  const bool to_weights = arguments.contains(DNNL_ARG_DIFF_WEIGHTS);
-  memory& theirs = arguments.at(to_weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS);
-  const dnnl::reorder before(ours, theirs), after(theirs, ours);
-  const dnnl::primitive primitive(pd);
-  double best = 1e9, all = 0;
-  for (int run = 0; run < kMost && (run < kLeast || all < kEnough); ++run) {
-    const auto start = Clock::now();
-    if (!to_weights) before.execute(stream, ours, theirs);
-    primitive.execute(stream, arguments);
-    if (to_weights) after.execute(stream, theirs, ours);
-    stream.wait();
-    const double elapsed = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::min(best, elapsed);
-    all += elapsed;
   }
-  return best;
-}
+  dnnl::stream stream_;
+  dnnl::primitive primitive_;
+  dnnl::memory ours_, theirs_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+  dnnl::reorder reorder_;
+  bool to_weights_ = false;
+};
+
+}  // namespace
 
 namespace {
 
@@ -165,11 +173,16 @@ const Planner::Way& Planner::choose(std::size_t k, const char* pass, const std::
     }
   std::string name = convolution_;
   if (name.empty() && !options_.deterministic && names.size() > 1 &&
-      work(k, pass, "", ways[0].pd).flops > kWorthTiming)
+      work(k, pass, "", ways[0].pd).flops > kWorthTiming) {
+    std::vector<std::unique_ptr<TimedPass>> passes(names.size());
     name = choice_.fastest(describe(k, pass), names, [&](std::size_t n) {
-      return seconds(equal[n]->pd,
-                     equal[n]->mirrored ? mirrored_desc(k) : sites_[k].weight.get_desc());
+      if (!passes[n])
+        passes[n] = std::make_unique<TimedPass>(
+            engine_, equal[n]->pd,
+            equal[n]->mirrored ? mirrored_desc(k) : sites_[k].weight.get_desc());
+      return passes[n]->seconds();
     });
+  }
   const auto found = std::ranges::find(names, name);
   return *equal[found == names.end() ? 0 : static_cast<std::size_t>(found - names.begin())];
 }
