@@ -70,10 +70,27 @@ std::vector<OperationCost> Executable::profile(ConstVector, Vector, Vector, cons
   return {};
 }
 
+namespace {
+
+Result<std::unique_ptr<Device>> open_cpu_device(const DeviceOptions& options) {
+  constexpr std::array known = {"", "direct", "winograd", "mirrored"};
+  if (std::ranges::find(known, options.convolution) == known.end())
+    return fail(std::errc::invalid_argument,
+                "the device cpu has no convolutions called \"{}\": direct, winograd or mirrored",
+                options.convolution);
+  try {
+    return make_cpu_device(options);
+  } catch (const std::exception& error) {
+    return fail(std::errc::not_supported, "oneDNN cannot be used here: {}", error.what());
+  }
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options) {
   if (options.threads == 0)
     return fail(std::errc::invalid_argument, "a device needs at least one thread");
-  if (name == "cpu") return make_cpu_device(options);
+  if (name == "cpu") return open_cpu_device(options);
   if (name == "reference") return make_reference_device();
   if (!is_plain_name(name))
     return fail(

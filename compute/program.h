@@ -39,7 +39,8 @@ struct Convolution {
 };
 /// Per channel, over batch, height and width: y = weight (x - mean) / sqrt(variance + epsilon) + bias.
 /// Training takes mean and (biased) variance from the batch and moves the running ones towards them:
-/// running = (1 - momentum) running + momentum batch, the variance unbiased by n / (n - 1) where n > 1.
+/// running = (1 - momentum) running + momentum batch, the variance unbiased by n / (n - 1) where n > 1;
+/// a running value that is not finite gives way to the batch's.
 /// Evaluation takes the running ones.
 /// @source Ioffe and Szegedy 2015, as PyTorch has it
 struct BatchNorm {

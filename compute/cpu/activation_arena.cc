@@ -20,7 +20,15 @@ std::size_t rounded(std::size_t bytes) {
 dnnl::memory ActivationArena::place(const dnnl::memory::desc& desc) {
   dnnl::memory memory(desc, engine_, DNNL_MEMORY_NONE);
   index_.emplace(memory.get(), entries_.size());
-  entries_.push_back({.memory = memory, .bytes = rounded(desc.get_size())});
+  entries_.push_back({.views = {memory}, .bytes = rounded(desc.get_size())});
+  return memory;
+}
+
+dnnl::memory ActivationArena::view(const dnnl::memory& of, const dnnl::memory::desc& desc) {
+  dnnl::memory memory(desc, engine_, DNNL_MEMORY_NONE);
+  const std::size_t entry = index_.at(of.get());
+  index_.emplace(memory.get(), entry);
+  entries_[entry].views.push_back(memory);
   return memory;
 }
 
@@ -60,7 +68,8 @@ Result<> ActivationArena::commit() {
   PACELINE_TRY(block_, allocate_host_memory(bytes_));
   std::byte* const base = static_cast<std::byte*>(block_->data());
   for (Entry& entry : entries_)
-    if (entry.used) entry.memory.set_data_handle(base + entry.offset);
+    for (dnnl::memory& view : entry.views)
+      if (entry.used) view.set_data_handle(base + entry.offset);
   return success();
 }
 

@@ -22,6 +22,8 @@ class ActivationArena {
   explicit ActivationArena(dnnl::engine engine) : engine_(std::move(engine)) {}
   /// A memory of its own, which lies somewhere after commit().
   dnnl::memory place(const dnnl::memory::desc& desc);
+  /// The same bytes in other words: a use of one is a use of the other.
+  dnnl::memory view(const dnnl::memory& of, const dnnl::memory::desc& desc);
   /// The step that now uses memories is over; the next one begins.
   void next_step() { ++step_; }
   /// The current step reads or writes this memory; nothing for memories from elsewhere.
@@ -34,7 +36,7 @@ class ActivationArena {
 
  private:
   struct Entry {
-    dnnl::memory memory;
+    std::vector<dnnl::memory> views;  // the first is what was placed
     std::size_t bytes = 0;
     std::size_t first = 0, last = 0;  // steps
     bool used = false;

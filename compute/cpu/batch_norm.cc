@@ -132,7 +132,7 @@ void BatchNormForward::take_batch_statistics(const Pass& pass, const float* y) {
   const double n = static_cast<double>(g.images * g.rows());
   const double share = pass.share < 0 ? s.kind.momentum : pass.share;
   const auto move = [&](float& running, double to) {
-    running = static_cast<float>((1 - share) * running + share * to);
+    running = static_cast<float>(std::isfinite(running) ? (1 - share) * running + share * to : to);
   };
   for_each_total(s, [&](std::size_t c, double sum, double squares) {
     const double shift = sum / n;

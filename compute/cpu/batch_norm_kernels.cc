@@ -7,8 +7,9 @@
 namespace paceline::batch_norm {
 namespace {
 
-// Sixteen lanes at once, lowered to what the instruction set has; the rest one by one.
-using Lanes [[gnu::vector_size(64)]] = float;
+// Sixteen or eight lanes at once, lowered to what the instruction set has; the rest one by one.
+using Lanes16 [[gnu::vector_size(64)]] = float;
+using Lanes8 [[gnu::vector_size(32)]] = float;
 
 template <class V>
 [[gnu::always_inline]] inline V load(const float* p) {
@@ -25,7 +26,8 @@ template <class V>
 template <class Body>
 [[gnu::always_inline]] inline void for_each_strip(std::size_t lanes, Body body) {
   std::size_t lane = 0;
-  for (; lane + 16 <= lanes; lane += 16) body.template operator()<Lanes>(lane);
+  for (; lane + 16 <= lanes; lane += 16) body.template operator()<Lanes16>(lane);
+  for (; lane + 8 <= lanes; lane += 8) body.template operator()<Lanes8>(lane);
   for (; lane < lanes; ++lane) body.template operator()<float>(lane);
 }
 
@@ -135,7 +137,7 @@ void normalise(Stretch s, const float* y, const float* other, const Coefficients
             const std::size_t at = r * s.lanes + lane;
             V v = (load<V>(y + at) - mean) * scale + bias;
             if constexpr (kOther) v += load<V>(other + at);
-            if constexpr (kRelu) v = v > V{} ? v : V{};
+            if constexpr (kRelu) v = v < V{} ? V{} : v;  // what is no number stays none
             store<V>(z + at, v);
           }
         });

@@ -22,6 +22,18 @@ inline dnnl::memory::desc f32(const dnnl::memory::dims& dims, Tag tag) {
 inline dnnl::memory::desc plain(const dnnl::memory::desc& desc) {
   return f32(desc.dims(), desc.dims().size() == 4 ? Tag::nhwc : Tag::nc);
 }
+/// Plain, with height and width, which a linear layer's output has not.
+inline dnnl::memory::desc spatial(const dnnl::memory::desc& desc) {
+  const dnnl::memory::dims dims = desc.dims();
+  return dims.size() == 4 ? desc : f32({dims[0], dims[1], 1, 1}, Tag::nhwc);
+}
+/// Plain, of `images` images flattened.
+inline dnnl::memory::desc flattened(const dnnl::memory::desc& desc) {
+  const dnnl::memory::dims dims = desc.dims();
+  dnnl::memory::dim features = 1;
+  for (std::size_t d = 1; d < dims.size(); ++d) features *= dims[d];
+  return f32({dims[0], features}, Tag::nc);
+}
 /// Each primitive has attributes of its own: copies of an attribute share one handle.
 inline dnnl::primitive_attr attributes(bool then_relu = false) {
   dnnl::primitive_attr attr;

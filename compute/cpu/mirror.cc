@@ -15,10 +15,13 @@ MirrorStep::MirrorStep(std::size_t offset, dnnl::memory mirrored)
 void MirrorStep::run(const Pass& pass) {
   const float* const weight = pass.x + offset_;
   float* const mirrored = static_cast<float*>(mirrored_.get_data_handle());
-  for (std::size_t o = 0; o < outputs_; ++o)
+#pragma omp parallel for schedule(static)
+  for (std::ptrdiff_t output = 0; output < static_cast<std::ptrdiff_t>(outputs_); ++output) {
+    const std::size_t o = static_cast<std::size_t>(output);
     for (std::size_t tap = 0; tap < taps_; ++tap)
       std::copy_n(weight + (o * taps_ + tap) * inputs_, inputs_,
                   mirrored + ((taps_ - 1 - tap) * outputs_ + o) * inputs_);
+  }
 }
 
 }  // namespace paceline

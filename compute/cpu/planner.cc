@@ -6,6 +6,15 @@
 #include "paceline/compute/cpu/residual_internal.h"
 
 namespace paceline {
+namespace {
+
+/// `desc`, which is plain, with height and width or without, as `wanted` has it.
+dnnl::memory::desc in_dimensions_of(const dnnl::memory::desc& wanted,
+                                    const dnnl::memory::desc& desc) {
+  return wanted.dims().size() == 4 ? spatial(desc) : flattened(desc);
+}
+
+}  // namespace
 
 Planner::Planner(const Program& program, const CompileOptions& options, const dnnl::engine& engine,
                  ConvolutionChoice& choice, const std::string& convolution)
@@ -30,7 +39,8 @@ Result<std::unique_ptr<Plan>> Planner::run() && {
   const std::size_t loss = program_.operations.size() - 1;
   for (std::size_t k = 0; k < loss; ++k)
     if (!fused(k).absorbed)
-      std::visit([&](const auto& kind) { forward(k, kind); }, operation(k).kind);
+      PACELINE_TRYV(attempt(
+          k, [&] { std::visit([&](const auto& op) { forward(k, op); }, operation(k).kind); }));
   plan_->arena.use(plan_->staging);
   const std::size_t logits = operation(loss).input;
   plan_->logits = as(loss, values_[logits], plain(values_[logits].get_desc()), plan_->forward);
@@ -43,10 +53,31 @@ Result<std::unique_ptr<Plan>> Planner::run() && {
     contribute(logits, plan_->dlogits);
     for (std::size_t k = loss; k-- > 0;)
       if (!fused(k).absorbed && fusion_.learned[operation(k).output])
-        std::visit([&](const auto& kind) { backward(k, kind); }, operation(k).kind);
+        PACELINE_TRYV(attempt(
+            k, [&] { std::visit([&](const auto& op) { backward(k, op); }, operation(k).kind); }));
   }
   PACELINE_TRYV(plan_->arena.commit());
   return std::move(plan_);
+}
+
+template <class Lower>
+Result<> Planner::attempt(std::size_t k, Lower lower) {
+  const auto no_memory = [&] {
+    return fail(
+        std::errc::not_enough_memory,
+        "there is not enough memory for operation \"{}\" with {} images: use a smaller batch",
+        operation(k).name, options_.batch);
+  };
+  try {
+    lower();
+    return success();
+  } catch (const std::bad_alloc&) {
+    return no_memory();
+  } catch (const dnnl::error& error) {
+    if (error.status == dnnl_out_of_memory) return no_memory();
+    return fail(std::errc::not_supported, "oneDNN cannot run operation \"{}\": {}",
+                operation(k).name, error.what());
+  }
 }
 
 /// What the backward pass does not write of the gradient.
@@ -109,6 +140,13 @@ Planner::memory Planner::as(std::size_t k, const memory& from, const memory::des
   if (from.get_desc() == wanted) return from;
   for (const auto& [known, copy] : copies_)
     if (known.get() == from.get() && copy.get_desc() == wanted) return copy;
+  if (from.get_desc().dims().size() != wanted.dims().size()) {
+    const memory reshaped = plan_->arena.view(as(k, from, plain(from.get_desc()), steps),
+                                              in_dimensions_of(wanted, from.get_desc()));
+    const memory copy = as(k, reshaped, wanted, steps);
+    copies_.emplace_back(from, copy);
+    return copy;
+  }
   const memory copy = plan_->arena.place(wanted);
   reorder(k, from, copy, steps);
   copies_.emplace_back(from, copy);
@@ -127,18 +165,26 @@ void Planner::contribute(std::size_t activation, memory value, bool free) {
 std::vector<Planner::Part> Planner::gradient_parts(std::size_t k, std::size_t activation,
                                                    const memory::desc& wanted) {
   std::vector<Part> parts = std::move(gradients_[activation]);
-  for (Part& part : parts)
-    if (part.value.get_desc() != wanted) {
-      const memory copy = plan_->arena.place(wanted);
-      reorder(k, part.value, copy, plan_->backward);
-      part = {copy};
+  for (Part& part : parts) {
+    if (part.value.get_desc().dims().size() != wanted.dims().size()) {
+      part = in_format(k, std::move(part), plain(part.value.get_desc()));
+      part.value = plan_->arena.view(part.value, in_dimensions_of(wanted, part.value.get_desc()));
     }
+    part = in_format(k, std::move(part), wanted);
+  }
   while (parts.size() > 2) {
     const Part last = std::move(parts.back());
     parts.pop_back();
     parts.back() = sum(k, parts.back(), last);
   }
   return parts;
+}
+
+Planner::Part Planner::in_format(std::size_t k, Part part, const memory::desc& wanted) {
+  if (part.value.get_desc() == wanted) return part;
+  const Part copy{plan_->arena.place(wanted)};
+  reorder(k, part.value, copy.value, plan_->backward);
+  return copy;
 }
 
 Planner::Part Planner::gradient(std::size_t k, std::size_t activation, const memory::desc& wanted) {

@@ -67,6 +67,9 @@ class Planner {
   }
 
   Result<> find_gaps();
+  /// Runs `lower`, which adds operation k's steps; what it throws becomes an error that names it.
+  template <class Lower>
+  Result<> attempt(std::size_t k, Lower lower);
 
   // Steps and memory.
   void add(Steps& steps, std::unique_ptr<Step> step, const std::vector<memory>& used, Work work);
@@ -84,6 +87,7 @@ class Planner {
   /// As gradient(), but left in up to two parts.
   std::vector<Part> gradient_parts(std::size_t k, std::size_t activation,
                                    const memory::desc& wanted);
+  Part in_format(std::size_t k, Part part, const memory::desc& wanted);
   Part sum(std::size_t k, const Part& a, const Part& b);
   /// The way back through a ReLU that wrote `y`: no value before a ReLU is kept.
   Part masked(std::size_t k, Part dy, const memory& y);

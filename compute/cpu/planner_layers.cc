@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <unordered_map>
 
 #include "paceline/compute/cpu/formats_internal.h"
@@ -176,11 +177,15 @@ const Planner::Way& Planner::choose(std::size_t k, const char* pass, const std::
       work(k, pass, "", ways[0].pd).flops > kWorthTiming) {
     std::vector<std::unique_ptr<TimedPass>> passes(names.size());
     name = choice_.fastest(describe(k, pass), names, [&](std::size_t n) {
-      if (!passes[n])
-        passes[n] = std::make_unique<TimedPass>(
-            engine_, equal[n]->pd,
-            equal[n]->mirrored ? mirrored_desc(k) : sites_[k].weight.get_desc());
-      return passes[n]->seconds();
+      try {
+        if (!passes[n])
+          passes[n] = std::make_unique<TimedPass>(
+              engine_, equal[n]->pd,
+              equal[n]->mirrored ? mirrored_desc(k) : sites_[k].weight.get_desc());
+        return passes[n]->seconds();
+      } catch (const dnnl::error&) {  // no memory for all of them at once
+        return std::numeric_limits<double>::max();
+      }
     });
   }
   const auto found = std::ranges::find(names, name);
@@ -226,11 +231,7 @@ void Planner::backward(std::size_t k, const Convolution& op) {
   if (!learned_input(k)) return;
   const std::vector<Way> data_ways = backward_ways(k);
   const Way& to_data = choose(k, "backward data", data_ways);
-  memory from = dy;
-  if (const memory::desc wanted = tensor(to_data.pd, to_data.from); wanted != dy.get_desc()) {
-    from = plan_->arena.place(wanted);
-    reorder(k, dy, from, plan_->backward);
-  }
+  const memory from = in_format(k, {dy}, tensor(to_data.pd, to_data.from)).value;
   contribute(operation(k).input, run(k, "backward data", to_data, from, plan_->backward));
 }
 
@@ -270,11 +271,8 @@ void Planner::backward(std::size_t k, const Linear&) {
 
 Planner::Part Planner::gradient_before_relu(std::size_t k, const memory::desc& wanted) {
   if (!fused(k).relu || sites_[k].masked) return gradient(k, fused(k).output, wanted);
-  const Part dz = masked(k, gradient(k, fused(k).output, output(k).get_desc()), output(k));
-  if (dz.value.get_desc() == wanted) return dz;
-  const Part copy{plan_->arena.place(wanted)};
-  reorder(k, dz.value, copy.value, plan_->backward);
-  return copy;
+  Part dz = masked(k, gradient(k, fused(k).output, output(k).get_desc()), output(k));
+  return in_format(k, std::move(dz), wanted);
 }
 
 Planner::memory Planner::run(std::size_t k, const char* pass, const Way& way, const memory& from,

@@ -156,13 +156,13 @@ dnnl::memory::dims padding_after(const Shape& in, const Shape& out, std::size_t 
 void Planner::pool(std::size_t k, dnnl::algorithm kind, const Window& w) {
   const memory::dims strides(2, dim(w.stride)), before(2, dim(w.padding));
   const memory::dims kernel = {dim(w.height), dim(w.width)};
+  const memory x = as(k, input(k), spatial(input(k).get_desc()), plan_->forward);
   const dnnl::pooling_forward::desc description(
-      direction(), kind, input(k).get_desc(), f32(dimensions(options_.batch, out(k)), Tag::any),
-      strides, kernel, before,
-      padding_after(in(k), out(k), w.height, w.width, w.stride, w.padding));
+      direction(), kind, x.get_desc(), f32(dimensions(options_.batch, out(k)), Tag::any), strides,
+      kernel, before, padding_after(in(k), out(k), w.height, w.width, w.stride, w.padding));
   const auto& pd = sites_[k].pool.emplace(description, attributes(), engine_);
   output(k) = plan_->arena.place(pd.dst_desc());
-  Arguments arguments = {{DNNL_ARG_SRC, input(k)}, {DNNL_ARG_DST, output(k)}};
+  Arguments arguments = {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, output(k)}};
   if (pd.workspace_desc().get_size() > 0) {
     sites_[k].workspace = plan_->arena.place(pd.workspace_desc());
     arguments.emplace_back(DNNL_ARG_WORKSPACE, sites_[k].workspace);
@@ -178,7 +178,7 @@ void Planner::pool_back(std::size_t k, dnnl::algorithm kind, const Window& w) {
   const memory::dims strides(2, dim(w.stride)), before(2, dim(w.padding));
   const memory::dims kernel = {dim(w.height), dim(w.width)};
   const dnnl::pooling_backward::primitive_desc pd(
-      {kind, input(k).get_desc(), output(k).get_desc(), strides, kernel, before,
+      {kind, spatial(input(k).get_desc()), output(k).get_desc(), strides, kernel, before,
        padding_after(in(k), out(k), w.height, w.width, w.stride, w.padding)},
       attributes(), engine_, *sites_[k].pool);
   Part dy = gradient(k, operation(k).output, output(k).get_desc());

@@ -19,7 +19,7 @@ void add_relu(std::size_t count, const float* a, const float* b, float* z) {
   PACELINE_INDEPENDENT
   for (std::size_t e = 0; e < count; ++e) {
     const float sum = a[e] + b[e];
-    z[e] = sum > 0 ? sum : 0;
+    z[e] = sum < 0 ? 0 : sum;  // what is no number stays none
   }
 }
 

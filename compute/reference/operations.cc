@@ -253,9 +253,12 @@ void move_running_statistics(const Call& call, double share, float* mean, float*
   const Moments of = moments(call);
   const double count = static_cast<double>(call.images * call.in.height * call.in.width);
   const double unbiased = count > 1 ? count / (count - 1) : 1;
+  const auto move = [&](float& running, double to) {
+    running = static_cast<float>(std::isfinite(running) ? (1 - share) * running + share * to : to);
+  };
   for (std::size_t c = 0; c < call.in.channels; ++c) {
-    mean[c] = static_cast<float>((1 - share) * mean[c] + share * of.mean[c]);
-    variance[c] = static_cast<float>((1 - share) * variance[c] + share * unbiased * of.variance[c]);
+    move(mean[c], of.mean[c]);
+    move(variance[c], unbiased * of.variance[c]);
   }
 }
 

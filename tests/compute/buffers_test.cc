@@ -148,6 +148,20 @@ TEST_P(BuffersOn, KeepsTheirPaddingZeroAndWritesNothingPastTheirEnd) {
   }
 }
 
+TEST_P(BuffersOn, AreFiniteAgainOnceABatchIs) {
+  const Program program = first_norm();
+  const auto executable =
+      open_device(GetParam(), {}).value()->compile(program, {.batch = 4}).value();
+  const std::vector<float> x = random_parameters(program, 1);
+  std::vector<float> clean = random_buffers(program, 1), spoilt(clean.size(), std::nanf(""));
+  const OwnedBatch batch = random_batch(program, 4, 1);
+  executable->estimate_buffers(view(x), view(clean), batch.view(), 1);
+  executable->estimate_buffers(view(x), view(spoilt), batch.view(), 0.25);
+  const Operation& norm = program.operations[0];
+  for (std::size_t c = 0; c < 3; ++c)
+    EXPECT_EQ(spoilt[norm.running_mean + c], clean[norm.running_mean + c]);
+}
+
 TEST_P(BuffersOn, OneValueAChannelHasNoVariance) {
   const Program program = chain({kChannels, 1, 1}, {{BatchNorm{}}, {Linear{}, 4}});
   const auto executable = device->compile(program, {.batch = 1}).value();

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "compute/small_program.h"
+#include "temporary_folder.h"
 
 namespace paceline::test {
 namespace {
@@ -226,6 +227,88 @@ TEST(CpuExecutable, LearnsABatchByHeart) {
     device->math().update({.learning_rate = 0.05}, view(x), view(m), view(g), {});
   }
   EXPECT_EQ(executable->evaluate(view(x), {}, batch.view()).errors, 0u);
+}
+
+TEST(CpuExecutable, OurOwnLoopsGiveTheSameBitsOnAnyNumberOfThreads) {
+  ProgramSketch sketch({20, 9, 9});
+  const std::size_t x = sketch.apply_all({{BatchNorm{}}, {Relu{}}}, 0);
+  const std::size_t y = sketch.apply_all({{PaddedShortcut{1}, 24}, {BatchNorm{}}}, x);
+  sketch.add(y, sketch.apply({PaddedShortcut{1}, 24}, x));
+  sketch.apply_all({{BatchNorm{}}, {Relu{}}, {Linear{}, 5}}, sketch.last());
+  const Program program = sketch.finish();
+  const std::vector<float> parameters = random_parameters(program, 1);
+  const OwnedBatch batch = random_batch(program, 33, 1);
+  const auto buffers_with = [&](unsigned threads) {
+    const auto device = open_device("cpu", {.threads = threads}).value();
+    const auto executable = device->compile(program, {.batch = 33}).value();
+    std::vector<float> buffers = random_buffers(program, 1), g(parameters.size());
+    executable->train_step(view(parameters), view(buffers), view(g), batch.view(), 1);
+    return buffers;
+  };
+  const std::vector<float> one = buffers_with(1);
+  EXPECT_EQ(one, buffers_with(2));
+  EXPECT_EQ(one, buffers_with(3));
+}
+
+/// A convolution that is large enough to be timed.
+Program timed_net() {
+  return chain({16, 16, 16}, {{Convolution{3, 1, 1, false}, 16}, {Linear{}, 3}});
+}
+
+TEST(CpuExecutable, DeterministicTimesNothing) {
+  const TemporaryFolder folder;
+  const char* const before = std::getenv("PACELINE_CACHE");
+  const std::string restore = before != nullptr ? before : "";
+  setenv("PACELINE_CACHE", folder.path().c_str(), 1);
+  const auto file = folder.path() / "convolutions.txt";
+  for (const bool deterministic : {true, false}) {
+    const auto device = open_device("cpu", {}).value();
+    ASSERT_TRUE(device->compile(timed_net(), {.batch = 32, .deterministic = deterministic}));
+    EXPECT_EQ(std::filesystem::exists(file), !deterministic);
+  }
+  setenv("PACELINE_CACHE", restore.c_str(), 1);
+}
+
+TEST(CpuExecutable, AProfileHasEveryOperationAndChangesNoStep) {
+  const Program program = residual_net();
+  const auto executable = open_device("cpu", {}).value()->compile(program, {.batch = 8}).value();
+  const std::vector<float> x = random_parameters(program, 1);
+  std::vector<float> buffers = random_buffers(program, 1), profiled = buffers;
+  std::vector<float> g(x.size()), profiled_g(x.size());
+  const OwnedBatch batch = random_batch(program, 8, 1);
+  executable->train_step(view(x), view(buffers), view(g), batch.view(), 0);
+  const std::vector<OperationCost> costs =
+      executable->profile(view(x), view(profiled), view(profiled_g), batch.view(), 1);
+  EXPECT_EQ(g, profiled_g);
+  EXPECT_EQ(buffers, profiled);
+  double flops = 0;
+  std::set<std::string> names;
+  for (const OperationCost& cost : costs) {
+    EXPECT_GT(cost.seconds, 0) << cost.name;
+    EXPECT_TRUE(cost.bytes > 0 || cost.how == "reorder") << cost.name << " " << cost.how;
+    names.insert(cost.name);
+    flops += cost.flops;
+  }
+  EXPECT_TRUE(names.contains(program.operations.front().name));
+  EXPECT_TRUE(names.contains(program.operations.back().name));
+  // Three passes of each multiplication, but for the data gradient of the first convolution.
+  double wanted = 0;
+  for (std::size_t k = 0; k < program.operations.size(); ++k) {
+    const Operation& op = program.operations[k];
+    if (!std::holds_alternative<Convolution>(op.kind) && !std::holds_alternative<Linear>(op.kind))
+      continue;
+    const Shape& out = program.activations[op.output];
+    const double weights =
+        static_cast<double>(parameter_counts(op.kind, program.activations[op.input], out).weight);
+    wanted += 2.0 * 8 * weights * static_cast<double>(out.height * out.width) * (k == 0 ? 2 : 3);
+  }
+  EXPECT_DOUBLE_EQ(flops, wanted);
+}
+
+TEST(CpuExecutable, RefusesAnAlgorithmThatItDoesNotKnow) {
+  const auto device = open_device("cpu", {.convolution = "winogard"});
+  ASSERT_FALSE(device.has_value());
+  EXPECT_THAT(device.error().message, testing::HasSubstr("winogard"));
 }
 
 std::set<std::string> threads_of_this_process() {

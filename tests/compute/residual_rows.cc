@@ -99,6 +99,11 @@ std::vector<Row> batch_norms() {
       {"MaxPool_after_batchnorm", inside({3, 7, 7}, 8, {norm, {MaxPool{2, 2}}}), 2},
       {"AveragePool_after_batchnorm_and_relu",
        inside({3, 8, 8}, 8, {norm, relu, {AveragePool{2, 2}}}), 2},
+      {"BatchNorm_of_images_of_more_rows_than_a_sum_takes",
+       inside({2, 40, 40}, 5, {norm, relu, {MaxPool{4, 4}}}), 2},
+      {"BatchNorm_of_many_small_images", inside({3, 5, 5}, 20, {norm, relu}), 70},
+      {"BatchNorm_of_24_channels_last", chain({24, 5, 5}, {norm, relu, {Linear{}, 3}}), 3},
+      {"Convolution_1x1_with_padding", inside({3, 4, 4}, 8, {{Convolution{1, 1, 1}, 7}, relu}), 2},
       {"GlobalAveragePool_after_batchnorm_and_relu",
        inside({3, 6, 6}, 20, {norm, relu, {GlobalAveragePool{}}}), 3},
   };
@@ -139,6 +144,26 @@ std::vector<Row> additions() {
           [&](S& s) {
             const std::size_t x = s.then({Linear{}, 19});
             s.add(s.apply_all({{Linear{}, 19}, relu}, x), x);
+          }),
+      row("Add_of_a_vector_and_a_pool", {3, 4, 4}, 19,
+          [&](S& s) {
+            const std::size_t x = s.then({GlobalAveragePool{}});
+            s.add(s.apply({Linear{}, 19}, x), x);
+          }),
+      row("Add_of_a_pool_and_a_vector", {3, 4, 4}, 19,
+          [&](S& s) {
+            const std::size_t x = s.then({GlobalAveragePool{}});
+            s.add(x, s.apply({Linear{}, 19}, x));
+          }),
+      row(
+          "Convolution_of_a_vector", {3, 2, 2}, 5,
+          [&](S& s) {
+            s.apply_all({{Linear{}, 20}, {Convolution{1, 1, 0}, 6}, norm, relu}, 1);
+          },
+          4),
+      row("Pools_of_a_vector", {3, 2, 2}, 5,
+          [&](S& s) {
+            s.apply_all({{Linear{}, 18}, {MaxPool{1, 1}}, {AveragePool{1, 1}}}, 1);
           }),
       row("Add_of_the_images", {3, 5, 5}, 3, [&](S& s) { s.add(1, 0); }),
       row("Add_of_three", {3, 5, 5}, 8,
