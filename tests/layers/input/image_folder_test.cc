@@ -103,6 +103,24 @@ TEST(ImageFolder, OtherFilesAreIgnoredAndCounted) {  // IF-3
   EXPECT_EQ(data.train->classes, 2U);
 }
 
+TEST(ImageFolder, ClassesAndFilesMayBeLinksAndLinksToFoldersWithinAClassAreCounted) {  // IF-3
+  const TemporaryFolder folder, elsewhere;
+  write_image_folder(folder.path(), 2, 3, 2);
+  write_file(elsewhere / "a.jpg", kImage);
+  write_file(elsewhere / "below/b.jpg", kImage);
+  std::filesystem::create_directory_symlink(elsewhere.path(), folder / "train/2");
+  std::filesystem::create_symlink(elsewhere / "a.jpg", folder / "train/0/linked.jpg");
+  std::filesystem::create_directory_symlink(elsewhere.path(), folder / "train/1/other");
+  std::filesystem::create_directory_symlink(folder / "train/1", folder / "train/1/itself.jpg");
+  const Data data = opened(folder.path());
+  EXPECT_EQ(data.train->classes, 3U);
+  EXPECT_THAT(names(*data.train),
+              testing::ElementsAre("train/0/000.jpg", "train/0/001.jpg", "train/0/002.jpg",
+                                   "train/0/linked.jpg", "train/1/000.jpg", "train/1/001.jpg",
+                                   "train/1/002.jpg", "train/2/a.jpg", "train/2/below/b.jpg"));
+  EXPECT_EQ(data.ignored_files, 2U);
+}
+
 TEST(ImageFolder, WhatIsWrongIsNamed) {
   {
     const TemporaryFolder folder;
