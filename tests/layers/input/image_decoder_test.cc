@@ -5,6 +5,7 @@
 #include <random>
 
 #include "layers/input/image_encoder.h"
+#include "layers/input/thread_allocations.h"
 #include "paceline/compute/random.h"
 #include "temporary_folder.h"
 
@@ -204,6 +205,30 @@ TEST(ImageDecoder, WhatIsNoImageIsNamed) {
   EXPECT_EQ(decoding.error(), "no regular file");
   EXPECT_TRUE(decoding.decode_file(decoding.folder() / "none").empty());
   EXPECT_EQ(decoding.error(), "cannot be read: No such file or directory");
+}
+
+TEST(ImageDecoder, TooLittleMemoryIsAnErrorAndTheDecoderCanBeUsedAgain) {
+  const Bytes samples = waves(200, 200, 3);
+  const Bytes files[] = {
+      encode_jpeg(200, 200, samples, {.quality = 20}), encode_jpeg(200, 200, samples),
+      encode_png(200, 200, std::vector<std::uint16_t>(samples.begin(), samples.end()))};
+  for (const Bytes& file : files) {
+    for (const std::size_t bytes : {file.size() - 1, samples.size() - 1}) {  // the file; the pixels
+      const TemporaryFolder folder;
+      write_bytes(folder / "file", file);
+      const std::string path = folder / "file";
+      ImageDecoder decoder;
+      {
+        const AllocationLimit limit(bytes);
+        const auto opened = decoder.open(path);
+        ASSERT_EQ(bool{opened}, bytes >= file.size());
+        const Error error = opened ? decoder.decode(1).error() : opened.error();
+        EXPECT_EQ(error.message, "no memory");
+      }
+      ASSERT_TRUE(decoder.open(path));
+      EXPECT_TRUE(decoder.decode(1));
+    }
+  }
 }
 
 TEST(ImageDecoder, AHeaderThatPromisesTooMuchIsRefusedBeforeMemoryIsTaken) {

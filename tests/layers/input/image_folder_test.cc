@@ -5,6 +5,7 @@
 #include <set>
 
 #include "layers/input/image_encoder.h"
+#include "layers/input/thread_allocations.h"
 #include "paceline/layers/input/batch_stream.h"
 #include "temporary_folder.h"
 
@@ -167,6 +168,17 @@ TEST(ImageFolder, AClassThatCannotBeReadIsOneError) {  // IF-4
   EXPECT_THAT(error(folder.path()),
               AllOf(HasSubstr("train/2/000.jpg"), HasSubstr("none of the 5 images of its class"),
                     HasSubstr("empty")));
+}
+
+TEST(ImageFolder, TooLittleMemoryIsAnErrorAndNoException) {
+  const TemporaryFolder folder;
+  const std::vector<std::uint16_t> black(std::size_t{200} * 200 * 3);
+  for (const char* file : {"train/0/1.png", "train/0/2.png", "train/1/1.png", "train/1/2.png"}) {
+    write_file(folder / file, encode_png(200, 200, black));
+  }
+  const AllocationLimit limit(black.size() - 1);
+  EXPECT_THAT(error(folder.path()),
+              AllOf(HasSubstr("none of the 1 images of its class"), HasSubstr("no memory")));
 }
 
 TEST(ImageFolder, ASetOfWhichMostCannotBeReadIsOneError) {  // IF-4
