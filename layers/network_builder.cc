@@ -10,8 +10,11 @@ namespace {
 
 constexpr std::size_t kAlignment = 16;  // elements: 64 bytes, a cache line and an AVX-512 register
 // Far above any network, and low enough that no product of them overflows 64 bits.
-constexpr std::size_t kLargestWindow = 1 << 12, kMostChannels = 1 << 20,
+constexpr std::size_t kLargestImage = 1 << 12, kLargestWindow = 1 << 11, kMostChannels = 1 << 20,
                       kMostElements = std::size_t{1} << 31;
+static_assert(std::numeric_limits<std::size_t>::max() / kMostChannels / kMostChannels >
+                  kLargestWindow * kLargestWindow,
+              "a convolution's weights can be counted");
 
 template <class... Cases>
 struct Overloaded : Cases... {
@@ -99,11 +102,11 @@ Result<> Builder::check_options() const {
   const Shape& image = options_.image;
   const std::size_t crop = description_.crop;
   if (image.channels == 0 || image.height == 0 || image.width == 0 ||
-      image.channels > kMostChannels || std::max(image.height, image.width) > kLargestWindow) {
+      image.channels > kMostChannels || std::max(image.height, image.width) > kLargestImage) {
     return fail(std::errc::invalid_argument,
                 "{}: there are no images of {}x{}x{} (height, width, channels): give images of 1x1 "
                 "to {}x{}",
-                name, image.height, image.width, image.channels, kLargestWindow, kLargestWindow);
+                name, image.height, image.width, image.channels, kLargestImage, kLargestImage);
   }
   if (crop != 0 && (image.height != crop || image.width != crop)) {
     return fail(std::errc::invalid_argument,

@@ -155,16 +155,4 @@ void TestStream::rewind() {
   at_ = At::start;
 }
 
-Evaluation evaluate(Executable& executable, ConstVector x, TestStream& stream) {
-  Evaluation sum;
-  stream.rewind();
-  for (const Batch* batch = &stream.next(); !batch->labels.empty(); batch = &stream.next()) {
-    const Evaluation part = executable.evaluate(x, {}, *batch);
-    sum.loss_sum += part.loss_sum;
-    sum.errors += part.errors;
-    sum.images += part.images;
-  }
-  return sum;
-}
-
 }  // namespace paceline

@@ -107,8 +107,4 @@ class TestStream {
   std::unique_ptr<ReadAhead> files_;
 };
 
-/// Runs the whole set through a network.
-/// @param x [P] in the executable's device memory
-Evaluation evaluate(Executable& executable, ConstVector x, TestStream& stream);
-
 }  // namespace paceline

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 
 namespace paceline {
 namespace {
@@ -40,6 +41,9 @@ Error cannot_be_read(int number) {
   return Error{code, "cannot be read: " + code.message()};
 }
 
+/// So short that it takes none itself.
+Error no_memory() { return fail(std::errc::not_enough_memory, "no memory"); }
+
 }  // namespace
 
 Result<> ImageDecoder::read(const std::string& path) {
@@ -63,8 +67,14 @@ Result<> ImageDecoder::read(const std::string& path) {
   return success();
 }
 
-Result<ImageSize> ImageDecoder::open(const std::string& path) {
+Result<ImageSize> ImageDecoder::open(const std::string& path) try {
   PACELINE_TRYV(read(path));
+  return read_header();
+} catch (const std::bad_alloc&) {
+  return no_memory();
+}
+
+Result<ImageSize> ImageDecoder::read_header() {
   const std::span<const std::uint8_t> file(file_.data(), file_bytes_);
   if (begins_with(file, kJpeg)) {
     format_ = Format::jpeg;
@@ -78,9 +88,11 @@ Result<ImageSize> ImageDecoder::open(const std::string& path) {
               fmt::join(file.first(std::min<std::size_t>(file.size(), 4)), " "));
 }
 
-Result<const DecodedImage*> ImageDecoder::decode(unsigned reduction) {
+Result<const DecodedImage*> ImageDecoder::decode(unsigned reduction) try {
   PACELINE_TRYV(format_ == Format::jpeg ? jpeg_.decode(reduction, image_) : png_.decode(image_));
   return &image_;
+} catch (const std::bad_alloc&) {
+  return no_memory();
 }
 
 }  // namespace paceline

@@ -13,7 +13,7 @@ namespace paceline {
 class ImageDecoder {
  public:
   /// Reads the whole file, and its header. @return the error says what is wrong with it, without
-  /// its name
+  /// its name; "no memory" where there is too little
   Result<ImageSize> open(const std::string& path);
   /// Decodes what open() has opened.
   /// @param reduction  1, 2, 4 or 8: a JPEG file's sides may come out divided by it; others' do not
@@ -23,6 +23,7 @@ class ImageDecoder {
  private:
   enum class Format : std::uint8_t { jpeg, png };
   Result<> read(const std::string& path);
+  Result<ImageSize> read_header();
 
   std::vector<std::uint8_t> file_;  ///< at its start
   std::size_t file_bytes_ = 0;

@@ -49,7 +49,7 @@ struct Class {
 /// What one of train/, val/, test/ or the folder itself holds.
 struct Part {
   std::vector<Class> classes;  ///< in the order of their names
-  std::size_t ignored = 0;     ///< files that are no images
+  std::size_t ignored = 0;     ///< files that are no images, links to folders within a class
 };
 
 /// @param name  below `root`
@@ -61,8 +61,10 @@ Result<std::vector<std::string>> list_images(const fs::path& root, const fs::pat
   auto entry = fs::recursive_directory_iterator(root / name, code);
   for (; !code && entry != fs::recursive_directory_iterator(); entry.increment(code)) {
     std::error_code gone;
-    if (entry->is_directory(gone)) continue;
-    if (!is_image(entry->path())) {
+    const bool is_folder = entry->is_directory(gone);
+    if (is_folder && !entry->is_symlink(gone)) continue;
+    // A link may lead back to where it lies: the folders behind links are not walked.
+    if (is_folder || !is_image(entry->path())) {
       ++ignored;
       continue;
     }

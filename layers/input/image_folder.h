@@ -4,7 +4,8 @@
 //   IF-2 Where there is neither val/ nor test/, a tenth of each class (at least one image of two or
 //        more) is held out to test on, chosen by the files' names: the same files, the same tenth.
 //        Where there is no train/ either, the folder itself holds the classes.
-//   IF-3 Other files, and those whose names begin with a dot, are ignored and counted.
+//   IF-3 Other files, those whose names begin with a dot and links to folders within a class's are
+//        ignored and counted. A class's own folder and files may be links.
 //   IF-4 Before training, one image of each class must be decodable, and half of a sample of the
 //        set. What is found unreadable later is skipped, counted and named.
 // Images become red, green and blue: grey is repeated, CMYK converted, alpha dropped, 16 bits

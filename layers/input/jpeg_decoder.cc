@@ -7,6 +7,9 @@
 namespace paceline {
 namespace {
 
+constexpr int kMostScans = 500;  // programs write about ten
+constexpr long kMostMemory = 640'000'000;
+
 /// Four bytes a pixel to three, in place. Adobe's programs write their inks inverted, and all that
 /// is met in the wild is theirs.
 void from_cmyk(std::uint8_t* row, std::size_t width, bool inverted) {
@@ -32,6 +35,9 @@ JpegDecoder::JpegDecoder() {
     PACELINE_CHECK(false, "libjpeg: {}", failure_.text);
   }
   jpeg_create_decompress(&info_);
+  progress_.progress_monitor = &watch;
+  info_.progress = &progress_;
+  info_.mem->max_memory_to_use = kMostMemory;
 }
 
 JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&info_); }
@@ -39,6 +45,17 @@ JpegDecoder::~JpegDecoder() { jpeg_destroy_decompress(&info_); }
 void JpegDecoder::leave(j_common_ptr info) {
   auto& failure = *reinterpret_cast<Failure*>(info->err);
   failure.jpeg.format_message(info, failure.text);
+  if (info->err->msg_code == JERR_NO_BACKING_STORE) {  // which it would want beyond its memory
+    std::snprintf(failure.text, sizeof failure.text, "takes more than %ld MB to decode",
+                  kMostMemory / 1'000'000);
+  }
+  std::longjmp(failure.jump, 1);
+}
+
+void JpegDecoder::watch(j_common_ptr info) {
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMostScans) return;
+  auto& failure = *reinterpret_cast<Failure*>(info->err);
+  std::snprintf(failure.text, sizeof failure.text, "more than %d scans", kMostScans);
   std::longjmp(failure.jump, 1);
 }
 

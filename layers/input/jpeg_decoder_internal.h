@@ -3,6 +3,9 @@
 //   JD-1 A file that ends early or whose data are damaged is an error, though libjpeg would go on
 //        with grey; what it merely finds odd (stray bytes between segments) is not.
 //   JD-2 decode() either writes every row or fails.
+//   JD-3 A small file cannot take much time or memory: a progressive one has at most 500 scans, each
+//        of which goes over the whole image, and at most 640 MB of coefficients (100 million pixels
+//        of three full channels).
 #pragma once
 
 #include <cstdio>
@@ -39,11 +42,13 @@ class JpegDecoder {
   };
   [[noreturn]] static void leave(j_common_ptr info);
   static void warn(j_common_ptr info, int level);
+  static void watch(j_common_ptr info);
   bool read_header(std::span<const std::uint8_t> file);
   bool read_rows(unsigned reduction, DecodedImage& out);
   Error failed();
 
   Failure failure_{};
+  jpeg_progress_mgr progress_{};
   jpeg_decompress_struct info_{};
 };
 

@@ -229,6 +229,28 @@ TEST(Safetensors, DamagedFilesAreOneClearLineEach) {
   }
 }
 
+TEST(Safetensors, LargeHeadersAreReadInTimeOrRefused) {
+  constexpr int kNames = 200'000;  // of which a list that is searched would make minutes
+  const TemporaryFolder folder;
+  std::string header = R"({"__metadata__":{"network":"small"})";
+  for (int i = 0; i < kNames; ++i) {
+    header += fmt::format(R"(,"t{}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", i);
+  }
+  header += "}";
+  write_file(folder / "a", header, 0);
+  const auto metadata = read_safetensors_metadata(folder / "a");
+  ASSERT_TRUE(metadata) << metadata.error().message;
+  EXPECT_EQ(metadata.value(), (Metadata{{"network", "small"}}));
+  EXPECT_THAT(read_safetensors(folder / "a", Small().layout).error().message,
+              HasSubstr("does not belong to the network"));
+
+  write_file(folder / "b", "{}" + std::string(16'000'000 - 2, ' '), 0);
+  EXPECT_TRUE(read_safetensors_metadata(folder / "b"));
+  write_file(folder / "b", "{}" + std::string(16'000'000 - 1, ' '), 0);
+  EXPECT_THAT(read_safetensors_metadata(folder / "b").error().message,
+              HasSubstr("its header takes 16000001 bytes, more than the 16000000 that are read"));
+}
+
 TEST(Safetensors, MissingAndTinyFilesAreErrors) {
   const TemporaryFolder folder;
   EXPECT_THAT(read_safetensors_metadata(folder / "none").error().message,

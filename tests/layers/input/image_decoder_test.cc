@@ -5,6 +5,7 @@
 #include <random>
 
 #include "layers/input/image_encoder.h"
+#include "layers/input/thread_allocations.h"
 #include "paceline/compute/random.h"
 #include "temporary_folder.h"
 
@@ -206,6 +207,30 @@ TEST(ImageDecoder, WhatIsNoImageIsNamed) {
   EXPECT_EQ(decoding.error(), "cannot be read: No such file or directory");
 }
 
+TEST(ImageDecoder, TooLittleMemoryIsAnErrorAndTheDecoderCanBeUsedAgain) {
+  const Bytes samples = waves(200, 200, 3);
+  const Bytes files[] = {
+      encode_jpeg(200, 200, samples, {.quality = 20}), encode_jpeg(200, 200, samples),
+      encode_png(200, 200, std::vector<std::uint16_t>(samples.begin(), samples.end()))};
+  for (const Bytes& file : files) {
+    for (const std::size_t bytes : {file.size() - 1, samples.size() - 1}) {  // the file; the pixels
+      const TemporaryFolder folder;
+      write_bytes(folder / "file", file);
+      const std::string path = folder / "file";
+      ImageDecoder decoder;
+      {
+        const AllocationLimit limit(bytes);
+        const auto opened = decoder.open(path);
+        ASSERT_EQ(bool{opened}, bytes >= file.size());
+        const Error error = opened ? decoder.decode(1).error() : opened.error();
+        EXPECT_EQ(error.message, "no memory");
+      }
+      ASSERT_TRUE(decoder.open(path));
+      EXPECT_TRUE(decoder.decode(1));
+    }
+  }
+}
+
 TEST(ImageDecoder, AHeaderThatPromisesTooMuchIsRefusedBeforeMemoryIsTaken) {
   Decoding decoding;
   Bytes file = plain_jpeg(16, 16, 1, 2, 3);
@@ -215,6 +240,35 @@ TEST(ImageDecoder, AHeaderThatPromisesTooMuchIsRefusedBeforeMemoryIsTaken) {
   std::fill_n(found + 5, 4, 0xf0);
   EXPECT_TRUE(decoding.decode(file).empty());
   EXPECT_THAT(decoding.error(), HasSubstr("61680x61680 pixels are more than 100 million"));
+}
+
+TEST(ImageDecoder, ASmallJpegTakesNoEndOfScansOrMemory) {  // JD-3
+  Decoding decoding;
+  const Bytes plain = encode_jpeg(16, 16, waves(16, 16, 1), {.channels = 1, .progressive = true});
+  const Bytes mark = {0xff, 0xda};  // a scan starts
+  const auto start = std::search(plain.begin(), plain.end(), mark.begin(), mark.end());
+  const auto end = std::adjacent_find(start + 2, plain.end(),
+                                      [](auto a, auto b) { return a == 0xff && b != 0; });
+  ASSERT_LT(end, plain.end());
+  const auto repeated = [&](int times) {
+    Bytes file(plain.begin(), end);
+    for (int i = 0; i < times; ++i) file.insert(file.end(), start, end);
+    file.insert(file.end(), end, plain.end());
+    return file;
+  };
+  const Bytes wanted = decoding.decode(plain);
+  EXPECT_EQ(decoding.decode(repeated(480)), wanted) << decoding.error();
+  EXPECT_TRUE(decoding.decode(repeated(500)).empty());
+  EXPECT_EQ(decoding.error(), "more than 500 scans");
+  EXPECT_EQ(decoding.decode(plain), wanted) << "and the decoder can be used again";
+
+  Bytes inks = encode_jpeg(16, 16, waves(16, 16, 4), {.channels = 4, .progressive = true});
+  const Bytes frame = {0xff, 0xc2, 0, 20, 8};  // height and width follow
+  const auto found = std::search(inks.begin(), inks.end(), frame.begin(), frame.end());
+  ASSERT_NE(found, inks.end());
+  std::copy_n(Bytes{10'000 >> 8, 10'000 & 255, 10'000 >> 8, 10'000 & 255}.begin(), 4, found + 5);
+  EXPECT_TRUE(decoding.decode(inks, 8).empty());
+  EXPECT_EQ(decoding.error(), "takes more than 640 MB to decode");
 }
 
 }  // namespace

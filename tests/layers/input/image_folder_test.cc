@@ -5,6 +5,7 @@
 #include <set>
 
 #include "layers/input/image_encoder.h"
+#include "layers/input/thread_allocations.h"
 #include "paceline/layers/input/batch_stream.h"
 #include "temporary_folder.h"
 
@@ -103,6 +104,24 @@ TEST(ImageFolder, OtherFilesAreIgnoredAndCounted) {  // IF-3
   EXPECT_EQ(data.train->classes, 2U);
 }
 
+TEST(ImageFolder, ClassesAndFilesMayBeLinksAndLinksToFoldersWithinAClassAreCounted) {  // IF-3
+  const TemporaryFolder folder, elsewhere;
+  write_image_folder(folder.path(), 2, 3, 2);
+  write_file(elsewhere / "a.jpg", kImage);
+  write_file(elsewhere / "below/b.jpg", kImage);
+  std::filesystem::create_directory_symlink(elsewhere.path(), folder / "train/2");
+  std::filesystem::create_symlink(elsewhere / "a.jpg", folder / "train/0/linked.jpg");
+  std::filesystem::create_directory_symlink(elsewhere.path(), folder / "train/1/other");
+  std::filesystem::create_directory_symlink(folder / "train/1", folder / "train/1/itself.jpg");
+  const Data data = opened(folder.path());
+  EXPECT_EQ(data.train->classes, 3U);
+  EXPECT_THAT(names(*data.train),
+              testing::ElementsAre("train/0/000.jpg", "train/0/001.jpg", "train/0/002.jpg",
+                                   "train/0/linked.jpg", "train/1/000.jpg", "train/1/001.jpg",
+                                   "train/1/002.jpg", "train/2/a.jpg", "train/2/below/b.jpg"));
+  EXPECT_EQ(data.ignored_files, 2U);
+}
+
 TEST(ImageFolder, WhatIsWrongIsNamed) {
   {
     const TemporaryFolder folder;
@@ -149,6 +168,17 @@ TEST(ImageFolder, AClassThatCannotBeReadIsOneError) {  // IF-4
   EXPECT_THAT(error(folder.path()),
               AllOf(HasSubstr("train/2/000.jpg"), HasSubstr("none of the 5 images of its class"),
                     HasSubstr("empty")));
+}
+
+TEST(ImageFolder, TooLittleMemoryIsAnErrorAndNoException) {
+  const TemporaryFolder folder;
+  const std::vector<std::uint16_t> black(std::size_t{200} * 200 * 3);
+  for (const char* file : {"train/0/1.png", "train/0/2.png", "train/1/1.png", "train/1/2.png"}) {
+    write_file(folder / file, encode_png(200, 200, black));
+  }
+  const AllocationLimit limit(black.size() - 1);
+  EXPECT_THAT(error(folder.path()),
+              AllOf(HasSubstr("none of the 1 images of its class"), HasSubstr("no memory")));
 }
 
 TEST(ImageFolder, ASetOfWhichMostCannotBeReadIsOneError) {  // IF-4
