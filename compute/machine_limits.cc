@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <thread>
 #include <vector>
 
 #include "paceline/compute/cpu/vectorise_internal.h"
@@ -17,7 +18,8 @@
 namespace paceline {
 namespace {
 
-constexpr int kTries = 8;
+constexpr int kTries = 16;
+constexpr double kEnoughSeconds = 1;
 constexpr std::uint64_t kRounds = 1 << 21;
 
 /// Chains that depend on nothing but themselves, enough to hide an FMA's latency: `floats` each.
@@ -82,18 +84,41 @@ std::size_t last_level_cache_bytes() {
   return static_cast<std::size_t>(bytes > 0 ? bytes : kUnknown);
 }
 
-/// Seconds of the fastest of kTries in which every thread runs f(thread number).
+/// Seconds of the fastest try in which every thread runs f(thread number).
 template <class F>
 double fastest(unsigned threads, F f) {
-  double best = 0;
-  for (int k = 0; k < kTries; ++k) {
+  double best = 0, spent = 0;
+  for (int k = 0; k < kTries && spent < kEnoughSeconds; ++k) {
     const auto start = std::chrono::steady_clock::now();
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (unsigned thread = 0; thread < threads; ++thread) f(thread);
+    {
+      std::vector<std::jthread> others;
+      for (unsigned thread = 1; thread < threads; ++thread) others.emplace_back(f, thread);
+      f(0U);
+    }
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     if (k == 0 || elapsed.count() < best) best = elapsed.count();
+    spent += elapsed.count();
   }
   return best;
+}
+
+/// May throw std::system_error.
+MachineLimits measure(float* x, std::size_t count, unsigned threads) {
+  const std::size_t share = count / threads;
+  const double streamed =
+      fastest(threads, [&](unsigned thread) { add_in_place(x + thread * share, share); });
+
+  const MultiplyAdds multiply_adds = widest_multiply_adds();
+  std::vector<float> sums(threads);  // used, so that no compiler leaves the work out
+  const double computed =
+      fastest(threads, [&](unsigned thread) { sums[thread] = multiply_adds.run(kRounds); });
+  PACELINE_CHECK(std::ranges::all_of(sums, [](float sum) { return sum > 0; }), "no sum");
+
+  const double flops = 2.0 * static_cast<double>(multiply_adds.chains * multiply_adds.floats) *
+                       static_cast<double>(kRounds) * threads;
+  return {
+      .flops_per_second = flops / computed,
+      .bytes_per_second = 2.0 * static_cast<double>(sizeof(float) * share * threads) / streamed};
 }
 
 }  // namespace
@@ -101,22 +126,11 @@ double fastest(unsigned threads, F f) {
 Result<MachineLimits> measure_machine_limits(unsigned threads) {
   const std::size_t bytes = std::max<std::size_t>(256 << 20, 4 * last_level_cache_bytes());
   PACELINE_TRY(const auto memory, allocate_host_memory(bytes));
-  const std::size_t share = bytes / sizeof(float) / threads;
-  auto* const x = static_cast<float*>(memory->data());
-  const double streamed =
-      fastest(threads, [&](unsigned thread) { add_in_place(x + thread * share, share); });
-
-  const MultiplyAdds multiply_adds = widest_multiply_adds();
-  std::vector<float> sums(threads);  // written, so that no compiler leaves the work out
-  const double computed =
-      fastest(threads, [&](unsigned thread) { sums[thread] = multiply_adds.run(kRounds); });
-  PACELINE_CHECK(std::ranges::all_of(sums, [](float sum) { return sum > 0; }), "no sum");
-
-  const double flops = 2.0 * static_cast<double>(multiply_adds.chains * multiply_adds.floats) *
-                       static_cast<double>(kRounds) * threads;
-  return MachineLimits{
-      .flops_per_second = flops / computed,
-      .bytes_per_second = 2.0 * static_cast<double>(sizeof(float) * share * threads) / streamed};
+  try {
+    return measure(static_cast<float*>(memory->data()), bytes / sizeof(float), threads);
+  } catch (const std::system_error& error) {
+    return fail(error.code(), "cannot start {} threads: give fewer --threads", threads);
+  }
 }
 
 }  // namespace paceline

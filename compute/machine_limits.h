@@ -18,7 +18,7 @@ struct MachineLimits {
 /// Takes about a second, with nothing else running; the best of several tries, since what disturbs
 /// a try makes it slower.
 /// @param threads  cores that are measured together
-/// @return std::errc::not_enough_memory for the array
+/// @return std::errc::not_enough_memory for the array, or why so many threads cannot be started
 Result<MachineLimits> measure_machine_limits(unsigned threads);
 
 }  // namespace paceline
