@@ -23,6 +23,8 @@ std::vector<OptionName> option_names(const std::string& kind) {
     names.insert(names.begin(), {"network", "NAME|FILE.net", "(default cnn7)"});
     names.push_back({"batch", "N", "images of a step (default 128)"});
     names.push_back({"threads", "N", "cores of the engine (default 1)"});
+    names.push_back(
+        {"on-request", "N", "answer each line of input with N steps' seconds, as JSON"});
   }
   if (kind == "data") {
     names = {{"data", "FOLDER", "with train/CLASS/*.jpg or *.png"},
@@ -33,6 +35,11 @@ std::vector<OptionName> option_names(const std::string& kind) {
   names.push_back({"json", "", "standard output is JSON alone"});
   names.push_back({"help", "", "this list"});
   return names;
+}
+
+void print(const nlohmann::json& figures, bool json,
+           std::string (*readable)(const nlohmann::json&)) {
+  fmt::print("{}", json ? figures.dump(2) + "\n" : readable(figures));
 }
 
 Result<nlohmann::json> measure_data(const GivenOptions& given) {
@@ -48,19 +55,28 @@ Result<nlohmann::json> measure_data(const GivenOptions& given) {
   return bench_data(options);
 }
 
-Result<nlohmann::json> measure_step(const GivenOptions& options) {
-  PACELINE_TRY(const std::uint64_t batch, given_count(options, "batch", 128, 1 << 16));
-  PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
-  PACELINE_TRY(const Network network,
-               given_network(given_text(options, "network", "cnn7"), options));
-  return bench_step(network, batch, static_cast<unsigned>(threads));
+/// Prints for itself.
+Result<> measure_step(const GivenOptions& given, bool json) {
+  StepBenchOptions options;
+  PACELINE_TRY(options.batch, given_count(given, "batch", options.batch, 1 << 16));
+  PACELINE_TRY(const std::uint64_t threads, given_count(given, "threads", options.threads, 4096));
+  options.threads = static_cast<unsigned>(threads);
+  PACELINE_TRY(const std::uint64_t on_request, given_count(given, "on-request", 0, 1 << 20));
+  PACELINE_TRY(const Network network, given_network(given_text(given, "network", "cnn7"), given));
+  if (on_request > 0) return bench_steps_on_request(network, options, on_request);
+  PACELINE_TRY(const nlohmann::json figures, bench_step(network, options));
+  print(figures, json, step_table);
+  return success();
 }
 
-Result<nlohmann::json> measure(const std::string& kind, const GivenOptions& options) {
-  if (kind == "slot") return bench_slot();
-  if (kind == "pull") return bench_pull();
-  if (kind == "data") return measure_data(options);
-  return measure_step(options);
+Result<> measure(const std::string& kind, const GivenOptions& options) {
+  PACELINE_TRY(const bool json, given_switch(options, "json"));
+  if (kind == "step") return measure_step(options, json);
+  PACELINE_TRY(const nlohmann::json figures, kind == "slot"   ? bench_slot()
+                                             : kind == "pull" ? bench_pull()
+                                                              : measure_data(options));
+  print(figures, json, readable_json);
+  return success();
 }
 
 }  // namespace
@@ -88,14 +104,10 @@ ExitCode bench(std::span<const std::string> arguments) {
     fmt::print("{}", options_help("paceline bench " + kind + " [OPTION]...\n", option_names(kind)));
     return kDone;
   }
-  const auto json = given_switch(options, "json");
-  if (!json) return refuse("bench", json.error());
-  const auto figures = measure(kind, options);
-  if (!figures) {
-    print_mistake("bench", figures.error().message);
-    return exit_code(figures.error());
+  if (const auto done = measure(kind, options); !done) {
+    print_mistake("bench", done.error().message);
+    return exit_code(done.error());
   }
-  fmt::print("{}", json.value() ? figures.value().dump(2) + "\n" : readable_json(figures.value()));
   return kDone;
 }
 
