@@ -24,8 +24,14 @@ Result<Assessed> Evaluator::mean(double t) {
 
 Result<> Evaluator::checkpoint(Address leader) {
   PACELINE_TRYV(copy_leader(leader));
-  PACELINE_TRYV(complete());
-  return write(context_.options.directory / "leader.safetensors");
+  const Result<> completed = complete();
+  if (!completed) {
+    const auto parameters = static_cast<std::ptrdiff_t>(context_.network.layout().elements);
+    std::copy(context_.initial.begin() + parameters, context_.initial.end(),
+              flat_.begin() + parameters);
+  }
+  PACELINE_TRYV(write(context_.options.directory / "leader.safetensors"));
+  return completed;
 }
 
 Result<> Evaluator::snapshot(Address leader, double t) {
@@ -86,18 +92,25 @@ Result<> Evaluator::copy_mean() {
 /// Buffers for what has none.
 Result<> Evaluator::complete() {
   if (complete_ || context_.network.layout().buffer_elements == 0) return success();
-  PACELINE_TRYV(open_tester());
+  PACELINE_TRYV(context_.data.usable());
+  PACELINE_TRYV(prepare());
   StreamOptions stream = context_.stream(context_.place.workers());  // one worker's more
   ++stream.workers;
   stream.sampling = Sampling::shuffled;
   const auto parameters = static_cast<std::ptrdiff_t>(context_.network.layout().elements);
   std::fill(flat_.begin() + parameters, flat_.end(), 0.0F);  // no share of what is not finite is 0
-  tester_->estimate_buffers(flat(), stream);
+  try {
+    tester_->estimate_buffers(flat(), stream);
+  } catch (const std::exception& error) {
+    return fail(std::errc::not_enough_memory, "cannot estimate running statistics: {}",
+                error.what());
+  }
+  PACELINE_TRYV(context_.data.usable());
   complete_ = true;
   return success();
 }
 
-Result<> Evaluator::open_tester() {
+Result<> Evaluator::prepare() {
   if (tester_) return success();
   PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
   PACELINE_TRY(tester_, Tester::create(*device_, context_.network, context_.data,
@@ -111,7 +124,7 @@ Result<> Evaluator::write(const std::filesystem::path& path) const {
 }
 
 Result<Assessed> Evaluator::evaluate(double t, bool mean) {
-  PACELINE_TRYV(open_tester());
+  PACELINE_TRYV(prepare());
   PACELINE_TRYV(complete());
   const Evaluation sum = tester_->test(flat());
   Assessed result;
@@ -153,6 +166,13 @@ EvaluatorActor::behavior_type evaluator(EvaluatorActor::stateful_pointer<Evaluat
     };
     try {
       switch (assess.what) {
+        case Assess::What::prepare: {
+          Assessed prepared;
+          prepared.what = assess.what;
+          if (const auto ready = e.prepare(); !ready) prepared.failure = ready.error();
+          anonymously_tell(run, prepared);  // no evaluation: its time is not counted
+          return;
+        }
         case Assess::What::leader:
           return answer(e.leader(assess.leader, assess.t), true);
         case Assess::What::mean:

@@ -19,11 +19,15 @@ class Evaluator {
  public:
   explicit Evaluator(RunContext& context);
 
+  /// Compiles what tests, which may time convolutions: best while nothing else runs. Otherwise it is
+  /// done when first needed.
+  Result<> prepare();
   /// @param leader  the role whose newest published parameters lead
   Result<Assessed> leader(Address leader, double t);
   /// Of the mean of all workers' newest parameters, summed in rank order.
   Result<Assessed> mean(double t);
-  /// Writes the leader to `directory`/leader.safetensors.
+  /// Writes the leader to `directory`/leader.safetensors: where its buffers cannot be estimated,
+  /// with the initial ones, and says why.
   Result<> checkpoint(Address leader);
   /// Saves both for later, in `directory`/snapshots.
   Result<> snapshot(Address leader, double t);
@@ -40,14 +44,13 @@ class Evaluator {
   Result<> copy_leader(Address leader);
   Result<> copy_mean();
   Result<> complete();
-  Result<> open_tester();
   Result<Assessed> evaluate(double t, bool mean);
   Result<> write(const std::filesystem::path& path) const;
   Vector flat() { return {flat_.data(), flat_.size()}; }
 
   RunContext& context_;
   std::unique_ptr<Device> device_;  // with one thread, whatever the workers use
-  std::unique_ptr<Tester> tester_;  // made when first needed
+  std::unique_ptr<Tester> tester_;  // made by prepare()
   std::vector<float> flat_;         // [P + B], what is evaluated
   bool complete_ = false;           // the buffers belong to the parameters
   std::vector<Snapshot> snapshots_;

@@ -57,7 +57,7 @@ struct EngineEnded {  ///< engine -> front, front -> run
   bool crashed = false;
 };
 struct Assess {  ///< run -> evaluator
-  enum class What : std::uint8_t { leader, mean, snapshot, snapshots, checkpoint };
+  enum class What : std::uint8_t { prepare, leader, mean, snapshot, snapshots, checkpoint };
   What what = What::leader;
   Address leader;  ///< whose newest published parameters lead
   double t = 0;    ///< training seconds

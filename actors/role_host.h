@@ -102,7 +102,7 @@ class RoleHost {
   virtual void record(const Event& event) = 0;
   /// The run is being ended: waits are cut short, and what is missing then is no fault.
   virtual bool stopping() const { return false; }
-  /// For the words in faults alone: protocols read no clock.
+  /// For deadlines and the words in faults: no protocol decides anything else by the clock.
   virtual nanoseconds now() const = 0;
 
   // Whole-vector work, virtual so that a runtime can account its time; an override calls this one.

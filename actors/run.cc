@@ -65,6 +65,7 @@ class Ride {
   Result<> ride();
   Result<> spawn();
   Result<> await_engines();
+  Result<> prepare_evaluator();
   void train();
   void drain();
   Result<> finish(double started);
@@ -105,7 +106,9 @@ class Ride {
 Result<> Ride::ride() {
   const double started = wall_seconds();
   PACELINE_TRYV(spawn());
-  if (auto ready = await_engines(); !ready) {
+  auto ready = await_engines();
+  if (ready && options_.evaluate == Evaluate::beside) ready = prepare_evaluator();
+  if (!ready) {
     std::error_code ignored;  // the folder holds no run yet
     std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
     return ready;
@@ -149,6 +152,15 @@ Result<> Ride::await_engines() {
     if (control_.stopping()) stop("interrupt");
   }
   return all;
+}
+
+/// Before anything is measured: the evaluator times its convolutions, too.
+Result<> Ride::prepare_evaluator() {
+  assess(Assess::What::prepare, {});
+  while (assessing_)
+    self_->receive([&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+  if (failure_.code) return failure_;
+  return success();
 }
 
 void Ride::train() {
@@ -206,7 +218,8 @@ void Ride::assessed(const Assessed& result) {
     if (!failure_.code) failure_ = result.failure;
     return stop("error");
   }
-  if (result.what == Assess::What::snapshot || result.what == Assess::What::checkpoint ||
+  if (result.what == Assess::What::prepare || result.what == Assess::What::snapshot ||
+      result.what == Assess::What::checkpoint ||
       (result.what == Assess::What::snapshots && result.last))
     return;
   (result.mean ? last_mean_ : last_leader_) = result;

@@ -13,7 +13,6 @@
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/skipped_text.h"
-#include "paceline/apps/train_options.h"
 #include "paceline/compute/device.h"
 #include "paceline/layers/input/dataset.h"
 #include "paceline/layers/network.h"
@@ -84,10 +83,7 @@ Result<Description> describe(const std::string& file) {
 /// folder lay; without one, by the name that the file carries.
 std::string trained_on(const std::string& file, const Description& of) {
   const std::filesystem::path config = std::filesystem::path(file).parent_path() / "config.ini";
-  std::error_code ignored;
-  if (!std::filesystem::exists(config, ignored)) return of.data;
-  const auto options = parse_train_options(std::vector<std::string>{"--config", config}, {});
-  return options ? options.value().data : of.data;
+  return read_ini_value(config, "data").value_or(of.data);
 }
 
 Result<> check_data(const Description& of, const Network& network, const Data& data) {

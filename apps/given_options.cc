@@ -57,6 +57,9 @@ bool is_switch(std::span<const OptionName> options, const std::string& name) {
   return found != options.end() && found->argument.empty();
 }
 
+/// What the engine itself reads: no option, it changes no result.
+constexpr std::string_view kCacheVariable = "PACELINE_CACHE";
+
 /// "--no-such=3" as it was typed, without its value.
 std::string typed_name(const std::string& token) { return token.substr(0, token.find('=')); }
 
@@ -117,6 +120,7 @@ Result<GivenOptions> read_environment(std::span<const std::string> environment,
     if (!entry.starts_with("PACELINE_")) continue;
     const std::size_t equals = std::min(entry.find('='), entry.size());
     const std::string variable = entry.substr(0, equals);
+    if (variable == kCacheVariable) continue;
     const auto known = std::ranges::find(variables, variable);
     if (known == variables.end()) {
       return fail(std::errc::invalid_argument, "no option for the environment's {}{}", variable,
@@ -160,6 +164,18 @@ Result<GivenOptions> read_ini(const std::filesystem::path& file,
     return fail(std::errc::io_error, "--config {}: cannot be read to its end", file.string());
   }
   return given;
+}
+
+std::optional<std::string> read_ini_value(const std::filesystem::path& file,
+                                          const std::string& name) {
+  std::ifstream stream(file);
+  try {
+    const auto parsed = po::parse_config_file(stream, po::options_description(), true);
+    for (const po::option& option : parsed.options)
+      if (option.string_key == name && !option.value.empty()) return option.value.front();
+  } catch (const std::exception&) {  // no INI file
+  }
+  return std::nullopt;
 }
 
 Result<bool> given_switch(const GivenOptions& given, const std::string& name) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,7 +42,8 @@ struct CommandLine {
 Result<CommandLine> read_command_line(std::span<const std::string> words,
                                       std::span<const OptionName> options, std::size_t most);
 
-/// PACELINE_TAU_GLOBAL gives tau-global; any other PACELINE_ variable is refused.
+/// PACELINE_TAU_GLOBAL gives tau-global; any other PACELINE_ variable is refused, but
+/// PACELINE_CACHE, which is the engine's.
 /// @param environment  "NAME=VALUE" each
 Result<GivenOptions> read_environment(std::span<const std::string> environment,
                                       std::span<const OptionName> options);
@@ -49,6 +51,10 @@ Result<GivenOptions> read_environment(std::span<const std::string> environment,
 /// Lines of `name = value`; '#' starts a comment.
 Result<GivenOptions> read_ini(const std::filesystem::path& file,
                               std::span<const OptionName> options);
+
+/// One value of an INI file, whatever else stands in it; nullopt where it is not there.
+std::optional<std::string> read_ini_value(const std::filesystem::path& file,
+                                          const std::string& name);
 
 /// Whether a switch was given, and not as "off".
 Result<bool> given_switch(const GivenOptions& given, const std::string& name);

@@ -50,19 +50,23 @@ Row real(const char* name, const char* argument, const char* help, Field field) 
           [field](const TrainOptions& o) { return show_real(field(o)); }};
 }
 
+/// Refuses what an INI file cannot hold: it would come back from config.ini as something else.
+inline Result<> check_ini_text(const std::string& value) {
+  const bool trimmed = value.empty() || value.front() == ' ' || value.back() == ' ';
+  if (trimmed || std::ranges::any_of(value, [](unsigned char c) { return c < 0x20 || c == '#'; })) {
+    return fail(std::errc::invalid_argument,
+                "'{}' is empty or has what a configuration file cannot hold ('#', line breaks, "
+                "outer blanks): choose another name",
+                value);
+  }
+  return success();
+}
+
 template <class Field>
 Row text(const char* name, const char* argument, const std::string& help, Field field) {
   return {{name, argument, help},
           [field](TrainOptions& o, const std::string& value) -> Result<> {
-            // What an INI file cannot hold would come back from config.ini as something else.
-            const bool trimmed = value.empty() || value.front() == ' ' || value.back() == ' ';
-            if (trimmed ||
-                std::ranges::any_of(value, [](unsigned char c) { return c < 0x20 || c == '#'; })) {
-              return fail(std::errc::invalid_argument,
-                          "'{}' is empty or has what a configuration file cannot hold ('#', line "
-                          "breaks, outer blanks): choose another name",
-                          value);
-            }
+            PACELINE_TRYV(check_ini_text(value));
             field(o) = value;
             return success();
           },

@@ -72,9 +72,12 @@ const std::vector<Row>& table() {
            fmt::format("the network: {}, or a file: see paceline inspect",
                        fmt::join(named_networks(), ", ")),
            PACELINE_FIELD(network)),
-      above_zero(count("image-size", "height and width of image files (default: the network's)",
-                       PACELINE_FIELD(image_size)),
-                 PACELINE_FIELD(image_size)),
+      above_zero(
+          count("image-size",
+                "height and width of image files, for networks that do not crop (default: the "
+                "network's)",
+                PACELINE_FIELD(image_size)),
+          PACELINE_FIELD(image_size)),
       count("decode-threads", "threads of each worker that decode image files",
             PACELINE_FIELD(run.decode_threads)),
       text("protocol", "NAME", "how workers coordinate: lsgd, easgd, diana",
@@ -242,6 +245,9 @@ Result<> resolve_network(TrainOptions& options) {
     std::error_code error;
     const std::filesystem::path whole = std::filesystem::absolute(options.network, error);
     if (!error) options.network = whole.lexically_normal().string();
+    if (const auto held = check_ini_text(options.network); !held) {
+      return fail(held.error().code, "--network: {}", held.error().message);
+    }
   }
   return success();
 }
@@ -250,6 +256,12 @@ Result<> resolve_network(TrainOptions& options) {
 Result<> resolve(TrainOptions& options, const GivenOptions& given) {
   RunOptions& run = options.run;
   PACELINE_TRYV(resolve_network(options));
+  const std::size_t crop = options.description.crop;
+  if (options.image_size > 0 && crop > 0 && options.image_size != crop) {
+    return fail(std::errc::invalid_argument,
+                "--image-size {} means nothing to {}, which reads {}x{}: leave it out",
+                options.image_size, options.description.name, crop, crop);
+  }
   if (run.sgd.learning_rate == 0) run.sgd.learning_rate = options.description.learning_rate;
   if (run.sgd.form == Momentum::none) {
     if (given.contains("momentum") && run.sgd.momentum != 0) {
@@ -318,7 +330,9 @@ std::string train_help() {
       "paceline train [OPTION]...\n\n"
       "Trains a network with workers that follow the best one. Each option may also come from the\n"
       "environment (PACELINE_TAU_GLOBAL=16) or from an INI file (--config); the command line goes\n"
-      "first, then the environment, then the file.\n",
+      "first, then the environment, then the file. PACELINE_CACHE names the folder that keeps "
+      "which\n"
+      "convolutions are fastest here (default ~/.cache/paceline).\n",
       command_line_names());
 }
 

@@ -2,7 +2,10 @@
 // BatchNorm, and what eval finds in their checkpoints.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <string>
 
 #include "paceline/actors/caf_compat.h"
 #include "paceline/actors/run.h"
@@ -61,6 +64,14 @@ class Buffers : public testing::Test {
     return true;
   }
 
+  /// The largest of two flat vectors' buffers, in parts of 1 + the value.
+  double difference(const std::vector<float>& a, const std::vector<float>& b) const {
+    double most = 0;
+    for (std::size_t i = network.layout().elements; i < network.layout().all_elements(); ++i)
+      most = std::max(most, std::abs(double{a[i]} - b[i]) / (1 + std::abs(double{b[i]})));
+    return most;
+  }
+
   const TemporaryFolder folder;
   caf::actor_system_config config;
   const Data data = open_data("synthetic:train=256,test=128").value();
@@ -82,7 +93,7 @@ TEST_F(Buffers, TravelWithTheLeadersParametersIntoItsFile) {
   EXPECT_EQ(leader(), first) << "a deterministic run gives the same buffers, too";
 }
 
-TEST_F(Buffers, OfOtherGroupsTravelThroughTheirCopies) {
+TEST_F(Buffers, OfTwoGroupsLeaderAreInItsFile) {
   options.groups = 2;
   const RunSummary summary = go();
   const std::vector<float> flat = leader();
@@ -101,14 +112,35 @@ TEST_F(Buffers, OfACentreAreEstimatedOnTrainingBatches) {
   EXPECT_TRUE(moved(flat));
   EXPECT_NEAR(error(flat), summary.test_error_leader, 2.5 / 128) << "other convolutions";
   EXPECT_GT(summary.evaluation_cpu_seconds, 0);
+
+  const auto device = open_device("cpu", {}).value();
+  const auto tester = Tester::create(*device, network, data, true).value();
+  const auto estimated = [&](std::uint64_t seed) {
+    std::vector<float> other = flat;
+    std::fill(other.begin() + static_cast<std::ptrdiff_t>(network.layout().elements), other.end(),
+              0.0F);
+    tester->estimate_buffers({other.data(), other.size()}, {.image = network.image(),
+                                                            .seed = seed,
+                                                            .worker = options.workers,
+                                                            .workers = options.workers + 1});
+    return other;
+  };
+  EXPECT_LT(difference(flat, estimated(options.seed)), 1e-4) << "other convolutions, same batches";
+  EXPECT_GT(difference(flat, estimated(options.seed + 1)), 1e-4) << "other batches";
 }
 
 TEST_F(Buffers, OfSnapshotsAreThoseOfTheMoment) {
   options.evaluate = Evaluate::after;
   options.evaluate_every = 0.01;
+  options.steps = 48;
   const RunSummary summary = go();
   EXPECT_DOUBLE_EQ(error(leader()), summary.test_error_leader);
   EXPECT_TRUE(std::isfinite(summary.test_error_mean));
+  std::ifstream lines(options.directory / "metrics.jsonl");
+  int evaluations = 0;
+  for (std::string line; std::getline(lines, line);)
+    evaluations += line.find("\"evaluate\"") != std::string::npos;
+  EXPECT_GT(evaluations, 2) << "more than those of the end: leader and mean";
 }
 
 TEST_F(Buffers, AreEstimatedAsTheMeanOfTheBatchesStatistics) {
@@ -123,6 +155,23 @@ TEST_F(Buffers, AreEstimatedAsTheMeanOfTheBatchesStatistics) {
     tester->estimate_buffers({v->data(), v->size()}, {.image = network.image(), .seed = 5});
   EXPECT_TRUE(moved(flat));
   EXPECT_EQ(flat, other) << "whatever the buffers were before";
+
+  const Layout& layout = network.layout();
+  const auto executable =
+      device->compile(network.program(), {.batch = 128, .training = false, .deterministic = true})
+          .value();
+  BatchStream stream(data, {.batch = 128, .image = network.image(), .seed = 5});
+  std::vector<double> sum(layout.buffer_elements);
+  for (int k = 0; k < 10; ++k) {
+    std::vector<float> single(layout.buffer_elements);
+    executable->estimate_buffers({flat.data(), layout.elements}, {single.data(), single.size()},
+                                 stream.next(), 1);
+    for (std::size_t i = 0; i < single.size(); ++i) sum[i] += single[i];
+  }
+  std::vector<float> mean = flat;
+  for (std::size_t i = 0; i < sum.size(); ++i)
+    mean[layout.elements + i] = static_cast<float>(sum[i] / 10);
+  EXPECT_LT(difference(flat, mean), 1e-5);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 namespace paceline {
 namespace {
@@ -73,6 +74,24 @@ TEST_F(GroupArenasTest, AnotherGroupsSlotIsThereOnceItWasFetchedAndThenForAll) {
 
 TEST_F(GroupArenasTest, NothingIsFetchedOfASlotThatWasNeverPublished) {
   EXPECT_FALSE(arenas.fetch(1, {{0}, kParameters}));
+}
+
+TEST_F(GroupArenasTest, ACopyForAnotherGroupHasTheBuffersBehindTheParameters) {
+  Layout with_buffers = layout();
+  with_buffers.buffer_elements = 48;
+  const VectorMath& math = vector_math_f32();
+  auto made = GroupArenas::create(*find_protocol("lsgd"), math, with_buffers, place).value();
+  auto loan = made.slot({{0}, kParameters}).loan();
+  ASSERT_TRUE(loan);
+  ASSERT_EQ(loan->bytes().size(), math.bytes(kCount + 48));
+  std::vector<float> values(kCount + 48);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i + 1);
+  std::memcpy(loan->bytes().data(), values.data(), values.size() * sizeof(float));
+  std::move(*loan).publish();
+  ASSERT_TRUE(made.fetch(1, {{0}, kParameters}));
+  const Pin pin = made.pin(1, {{0}, kParameters}, 1);
+  ASSERT_TRUE(pin);
+  EXPECT_EQ(std::memcmp(pin.bytes().data(), values.data(), values.size() * sizeof(float)), 0);
 }
 
 TEST_F(GroupArenasTest, ALeaderWithAnOlderVersionThanTheLastOneIsCopiedToo) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 
@@ -36,9 +37,12 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words,
   posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
 
   std::vector<std::string> all = environment;
+  const auto is_cache = [](const std::string& e) { return e.starts_with("PACELINE_CACHE="); };
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string(*entry).starts_with("PACELINE_")) all.emplace_back(*entry);
+    const std::string variable = *entry;
+    if (!variable.starts_with("PACELINE_") || is_cache(variable)) all.push_back(variable);
   }
+  if (std::ranges::none_of(all, is_cache)) all.emplace_back("PACELINE_CACHE=" PACELINE_TEST_CACHE);
   std::vector<std::string> copy = words;
   std::vector<char*> arguments = pointers(copy), variables = pointers(all);
   EXPECT_EQ(

@@ -19,7 +19,8 @@ struct Outcome {
 class ChildProcess {
  public:
   /// @param words        program and arguments
-  /// @param environment  "NAME=VALUE", added to a copy of this process's without PACELINE_ ones
+  /// @param environment  "NAME=VALUE", added to a copy of this process's without PACELINE_ ones;
+  ///                     PACELINE_CACHE is a folder of the build's unless it is given
   explicit ChildProcess(const std::vector<std::string>& words,
                         const std::vector<std::string>& environment = {});
   /// Kills what still runs.

@@ -64,6 +64,12 @@ TEST(GivenOptions, AnEnvironmentGivesOptionsInCapitals) {
   EXPECT_EQ(read.value().at("tau-global").origin, "PACELINE_TAU_GLOBAL");
 }
 
+TEST(GivenOptions, TheEnginesCacheFolderIsNoOption) {
+  const auto read = read_environment(std::vector<std::string>{"PACELINE_CACHE=/tmp"}, kOptions);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_TRUE(read.value().empty());
+}
+
 TEST(GivenOptions, AnUnknownVariableIsRefusedNamingTheNearest) {
   const auto read = read_environment(std::vector<std::string>{"PACELINE_BACTH=8"}, kOptions);
   ASSERT_FALSE(read);

@@ -78,6 +78,23 @@ TEST(ImageRun, AFolderThatGoesAwayEndsTheRunWithOneError) {
   EXPECT_THAT(outcome.errors, HasSubstr("images cannot be read"));
 }
 
+TEST(ImageRun, AFolderThatGoesAwayLeavesTheCentreInACheckpoint) {
+  const TemporaryFolder folder;
+  write_image_folder(folder / "set", 2, 10, 4);
+  const std::string text = "image 3x28x28\nconv 4 3x3\nbn\nrelu\nlinear classes\n";
+  write_file(folder / "small.net", {text.begin(), text.end()});
+  Words words = train(folder, "run", {"--protocol", "easgd"});
+  *std::ranges::find(words, "--steps") = "--minutes";
+  *std::ranges::find(words, "lenet") = folder / "small.net";
+  ChildProcess child(paceline_words(words));
+  ASSERT_TRUE(child.wait_for_text("images/s", std::chrono::seconds(600)));
+  std::filesystem::remove_all(folder / "set");
+  const Outcome outcome = child.wait(std::chrono::seconds(600));
+  EXPECT_NE(outcome.exit_code, 0);
+  // Its running statistics cannot be estimated any more: they are the initial ones.
+  EXPECT_THAT(listing(folder / "run"), ::testing::Contains("leader.safetensors"));
+}
+
 TEST(ImageRun, MistakesAreOneLine) {
   const TemporaryFolder folder;
   write_image_folder(folder / "set", 2, 3, 2);
@@ -86,7 +103,8 @@ TEST(ImageRun, MistakesAreOneLine) {
       {{"--decode-threads", "0"}, "--decode-threads 0 is not from 1"},
       {{"--image-size", "0"}, "'0' is not above 0"},
       {{"--image-size", "9999"}, "--image-size 9999 is not from 1 to 4096"},
-      {{"--network", "cnn7", "--image-size", "8"}, "cnn7"},
+      {{"--network", "cnn7", "--image-size", "40"},
+       "--image-size 40 means nothing to cnn7, which reads 28x28: leave it out"},
   };
   for (const auto& [more, wanted] : cases) {
     Words words{"train", "--data", set, "--steps", "1", "--run", folder / "run"};

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/child_process.h"
+#include "apps/data_files.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -109,14 +110,17 @@ TEST(Inspect, MistakesAreOneLineAndExitCode2) {
 TEST(NetworkFile, TrainsAndItsCheckpointIsTestedWithoutTheFile) {
   const TemporaryFolder folder;
   std::ofstream(folder / "small.net") << kSmall;
-  const Outcome trained = run_paceline({"train", "--network", folder / "small.net", "--data",
-                                        "synthetic:train=64,test=64", "--batch", "16", "--steps",
-                                        "2", "--workers", "1", "--run", folder / "run", "--json"});
+  std::filesystem::create_directory(folder / "set");
+  write_idx_folder(folder / "set");
+  const Outcome trained =
+      run_paceline({"train", "--network", folder / "small.net", "--data", folder / "set", "--batch",
+                    "4", "--steps", "2", "--workers", "1", "--run", folder / "run", "--json"});
   ASSERT_EQ(trained.exit_code, 0) << trained.errors;
   std::filesystem::remove(folder / "small.net");
-  const Outcome tested = run_paceline({"eval", folder / "run/leader.safetensors", "--data",
-                                       "synthetic:train=64,test=64", "--json"});
+  const Outcome tested = run_paceline({"eval", folder / "run/leader.safetensors", "--json"});
   ASSERT_EQ(tested.exit_code, 0) << tested.errors;
+  EXPECT_EQ(nlohmann::json::parse(tested.output).at("images"), 10)
+      << "config.ini knows where the data lies";
   EXPECT_EQ(nlohmann::json::parse(tested.output).at("network"), "small");
 }
 

@@ -320,6 +320,15 @@ TEST(TrainOptions, AFileThatIsNoIniFileIsRefused) {
 TEST(TrainOptions, WhatAFileCannotHoldIsRefused) {
   EXPECT_THAT(refused({"--data", "dir#1"}), HasSubstr("configuration file cannot hold"));
   EXPECT_THAT(refused({"--data", "a\nb"}), HasSubstr("configuration file cannot hold"));
+  // A network file is kept by its whole path, so it is that which counts.
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "#1");
+  std::ofstream(folder / "#1/small.net") << "linear classes\n";
+  const auto here = std::filesystem::current_path();
+  std::filesystem::current_path(folder / "#1");
+  EXPECT_THAT(refused({"--network", "small.net"}),
+              AllOf(HasSubstr("--network: '"), HasSubstr("configuration file cannot hold")));
+  std::filesystem::current_path(here);
 }
 
 TEST(TrainOptions, HelpListsEveryOptionWithItsDefault) {
