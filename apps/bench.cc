@@ -39,7 +39,9 @@ std::vector<OptionName> option_names(const std::string& kind) {
 
 void print(const nlohmann::json& figures, bool json,
            std::string (*readable)(const nlohmann::json&)) {
-  fmt::print("{}", json ? figures.dump(2) + "\n" : readable(figures));
+  constexpr auto kReplace =
+      nlohmann::json::error_handler_t::replace;  // a file's name may be anything
+  fmt::print("{}", json ? figures.dump(2, ' ', false, kReplace) + "\n" : readable(figures));
 }
 
 Result<nlohmann::json> measure_data(const GivenOptions& given) {
