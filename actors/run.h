@@ -44,7 +44,6 @@ struct RunOptions {
   Schedule schedule;            ///< of the learning rate, over the budget
   bool decay_all = true;  ///< weight decay of biases and BatchNorms, too (undecayed is run()'s)
   double clip_norm = 0;   ///< longest gradient, over all parameters; 0: any
-  double label_smoothing = 0;  ///< in [0, 1), of the training loss
   Sampling sampling = Sampling::shuffled;
   bool augment = true;
   unsigned decode_threads = 1;  ///< per worker, beside its `threads`; for image files

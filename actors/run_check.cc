@@ -94,9 +94,6 @@ Result<> check_training(const RunOptions& o) {
   if (!std::isfinite(o.clip_norm) || o.clip_norm < 0) {
     return refusal("--clip-norm {} is not a number above 0", o.clip_norm);
   }
-  if (!(o.label_smoothing >= 0 && o.label_smoothing < 1)) {
-    return refusal("--label-smoothing {} is not in [0, 1)", o.label_smoothing);
-  }
   return success();
 }
 

@@ -148,11 +148,7 @@ Result<> WorkerHost::build() {
   CompileOptions compile;
   compile.batch = o.batch;
   compile.deterministic = o.deterministic;
-  Program program = context_.network.program();
-  if (o.label_smoothing > 0)
-    std::get<SoftmaxCrossEntropy>(program.operations.back().kind).label_smoothing =
-        o.label_smoothing;
-  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, program, compile,
+  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, context_.network.program(), compile,
                                           std::span(context_.initial).subspan(dimension()),
                                           context_.data, context_.stream(self().index)));
   for (const char* name : {"x", "g", "momentum"})

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "paceline/actors/tester.h"
+#include "paceline/apps/decode_threads.h"
+#include "paceline/apps/given_network.h"
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/skipped_text.h"
@@ -24,19 +26,25 @@ namespace {
 
 constexpr std::size_t kMostClasses = 1 << 16, kLargestSide = 1 << 12;
 
-const std::vector<OptionName>& option_names() {
-  static const std::vector<OptionName> names = {
+std::vector<OptionName> option_names() {
+  std::vector<OptionName> names = {
       {"data", "SPEC", "what to test on (default: what the network was trained on)"},
-      {"decode-threads", "N", "threads that decode image files (default 1)"},
-      {"device", "NAME", "cpu (default) or reference"},
-      {"threads", "N", "cores to use (default 1)"},
-      {"json", "", "standard output is JSON alone"},
-      {"help", "", "this list"}};
+      {"network", "NAME|FILE.net", "of a file that does not name its network"}};
+  for (OptionName& name : given_network_options()) {
+    name.help = "with --network: " + name.help;
+    names.push_back(std::move(name));
+  }
+  names.insert(names.end(), {{"decode-threads", "N", "threads that decode image files (default 1)"},
+                             {"device", "NAME", "cpu (default) or reference"},
+                             {"threads", "N", "cores to use (default 1)"},
+                             {"json", "", "standard output is JSON alone"},
+                             {"help", "", "this list"}});
   return names;
 }
 
-/// "28x28x3", height, width and channels.
-Result<Shape> parse_image(const std::string& text) {
+/// "28x28x3" of a checkpoint's metadata: height, width and channels, the order in memory. People and
+/// options write channels first.
+Result<Shape> parse_stored_image(const std::string& text) {
   Shape image;
   std::string_view rest = text;
   for (std::size_t* side : {&image.height, &image.width, &image.channels}) {
@@ -50,58 +58,79 @@ Result<Shape> parse_image(const std::string& text) {
   return image;
 }
 
-/// What a file of weights says about itself.
-struct Description {
-  std::string network, data;
-  std::string layers;  ///< of a network that came from a file: its text
-  Shape image;
-  std::size_t classes = 0;
-};
-
-Result<Description> describe(const std::string& file) {
-  PACELINE_TRY(const Metadata metadata, read_safetensors_metadata(file));
-  for (const char* key : {"network", "data", "image", "classes"}) {
+/// The network that a file says it is of.
+Result<Network> described_network(const std::string& file, const Metadata& metadata) {
+  for (const char* key : {"image", "classes"}) {
     if (!metadata.contains(key)) {
       return fail(std::errc::invalid_argument,
                   "{}: does not say its '{}': give a leader.safetensors of paceline train", file,
                   key);
     }
   }
-  const auto image = parse_image(metadata.at("image"));
+  const auto image = parse_stored_image(metadata.at("image"));
   const auto classes = parse_count(metadata.at("classes"), 1, kMostClasses);
   if (!image || !classes) {
     return fail(std::errc::invalid_argument, "{}: its image '{}' or its classes '{}' are damaged",
                 file, metadata.at("image"), metadata.at("classes"));
   }
   const auto layers = metadata.find("layers");
-  return Description{metadata.at("network"), metadata.at("data"),
-                     layers == metadata.end() ? "" : layers->second, image.value(),
-                     classes.value()};
+  auto description = layers == metadata.end() ? named_network(metadata.at("network"))
+                                              : parse_network(layers->second, file);
+  if (!description) {
+    const std::string before = layers == metadata.end() ? file + ": " : "";
+    return Error{description.error().code, before + description.error().message};
+  }
+  description.value().name = metadata.at("network");  // not the checkpoint's own stem
+  return Network::build(std::move(description).value(), {image.value(), classes.value()});
+}
+
+/// The network of a file: the file's word for it, or the user's where it says nothing.
+Result<Network> network_of(const std::string& file, const Metadata& metadata,
+                           const GivenOptions& options) {
+  const auto given = options.find("network");
+  if (metadata.contains("network")) {
+    for (const char* name : {"network", "image", "classes"}) {
+      if (options.contains(name)) {
+        return fail(std::errc::invalid_argument, "--{}: {} says that itself: leave it out", name,
+                    file);
+      }
+    }
+    return described_network(file, metadata);
+  }
+  if (given == options.end()) {
+    return fail(std::errc::invalid_argument,
+                "{}: does not say what network it is of: give --network, and --image and --classes "
+                "where they are not those that it is meant for",
+                file);
+  }
+  return given_network(given->second.text, options);
 }
 
 /// The data that a file was trained on: as the run's config.ini beside it says, which knows where a
 /// folder lay; without one, by the name that the file carries.
-std::string trained_on(const std::string& file, const Description& of) {
+Result<std::string> trained_on(const std::string& file, const Metadata& metadata) {
   const std::filesystem::path config = std::filesystem::path(file).parent_path() / "config.ini";
-  return read_ini_value(config, "data").value_or(of.data);
+  if (auto data = read_ini_value(config, "data")) return *std::move(data);
+  if (const auto data = metadata.find("data"); data != metadata.end()) return data->second;
+  return fail(std::errc::invalid_argument, "{}: does not say its data: give --data", file);
 }
 
-Result<> check_data(const Description& of, const Network& network, const Data& data) {
+Result<> check_data(const Network& network, const Data& data, unsigned decode_threads) {
   const Shape image = data.test->image, wanted = network.image();
-  if (data.test->classes != of.classes) {
+  if (data.test->classes != network.classes()) {
     return fail(std::errc::invalid_argument,
                 "--data {}: has {} classes, the network {}: give the data it was trained on",
-                data.name, data.test->classes, of.classes);
+                data.name, data.test->classes, network.classes());
   }
   if (image.channels != wanted.channels || image.height < wanted.height ||
       image.width < wanted.width) {
     return fail(std::errc::invalid_argument,
                 "--data {}: has {}x{}x{} images, the network takes {}x{}x{}: give the data it was "
                 "trained on",
-                data.name, image.height, image.width, image.channels, wanted.height, wanted.width,
-                wanted.channels);
+                data.name, image.channels, image.height, image.width, wanted.channels,
+                wanted.height, wanted.width);
   }
-  return success();
+  return check_decode_threads(data, decode_threads);
 }
 
 /// @param weights [P + B]
@@ -124,14 +153,15 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   PACELINE_TRY(const std::uint64_t decode_threads, given_count(options, "decode-threads", 1, 4096));
   PACELINE_TRY(const bool json, given_switch(options, "json"));
 
-  PACELINE_TRY(const Description of, describe(file));
-  PACELINE_TRY(const NetworkDescription network_description,
-               of.layers.empty() ? named_network(of.network) : parse_network(of.layers, file));
-  PACELINE_TRY(const Network network, Network::build(network_description, {of.image, of.classes}));
+  PACELINE_TRY(const Metadata metadata, read_safetensors_metadata(file));
+  PACELINE_TRY(const Network network, network_of(file, metadata, options));
   PACELINE_TRY(const std::vector<float> weights, read_safetensors(file, network.layout()));
-  PACELINE_TRY(const Data data, open_data(given_text(options, "data", trained_on(file, of)),
-                                          {.usual_image_size = of.image.height}));
-  PACELINE_TRYV(check_data(of, network, data));
+  std::string spec = given_text(options, "data", "");
+  if (spec.empty()) {
+    PACELINE_TRY(spec, trained_on(file, metadata));
+  }
+  PACELINE_TRY(const Data data, open_data(spec, {.usual_image_size = network.image().height}));
+  PACELINE_TRYV(check_data(network, data, static_cast<unsigned>(decode_threads)));
   PACELINE_TRY(const auto device,
                open_device(device_name, {.threads = static_cast<unsigned>(threads)}));
   PACELINE_TRY(const Evaluation sum,
@@ -148,7 +178,7 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
     nlohmann::ordered_json object{{"test_error", error},
                                   {"test_loss", loss},
                                   {"images", sum.images},
-                                  {"network", of.network},
+                                  {"network", network.name()},
                                   {"data", data.name},
                                   {"file", file},
                                   {"skipped_files", skipped.size()}};
@@ -156,7 +186,7 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
     fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("test error {:.2f} %, loss {:.4f}: {} on {} images of {}\n", 100 * error, loss,
-               of.network, sum.images, data.name);
+               network.name(), sum.images, data.name);
     if (!skipped.empty()) fmt::print("{}\n", skipped_text(skipped));
   }
   return success();
@@ -168,9 +198,11 @@ ExitCode eval(std::span<const std::string> arguments) {
   const auto line = read_command_line(arguments, option_names(), 1);
   if (!line) return refuse("eval", line.error());
   if (line.value().options.contains("help")) {
-    fmt::print("{}", options_help("paceline eval FILE [OPTION]...\n\n"
-                                  "Tests the network that a leader.safetensors holds.\n",
-                                  option_names()));
+    fmt::print("{}",
+               options_help(
+                   "paceline eval FILE [OPTION]...\n\n"
+                   "Tests the network that a leader.safetensors holds, or any file of its kind.\n",
+                   option_names()));
     return kDone;
   }
   if (line.value().arguments.empty()) {

@@ -14,7 +14,13 @@ Result<Network> given_network(const std::string& name_or_file, const GivenOption
   if (const auto image = options.find("image"); image != options.end()) {
     const auto parsed = parse_image(image->second.text);
     if (!parsed) return fail(parsed.error().code, "--image: {}", parsed.error().message);
-    description.image = description.cropped(parsed.value());
+    const Shape& shape = parsed.value();
+    if (shape.channels > 4 && (shape.width == 3 || shape.width == 1)) {
+      return fail(std::errc::invalid_argument,
+                  "--image {}: has {} channels: write them first, as {}x{}x{}", image->second.text,
+                  shape.channels, shape.width, shape.channels, shape.height);
+    }
+    description.image = description.cropped(shape);
   }
   PACELINE_TRY(description.classes, given_count(options, "classes", description.classes, 1 << 20));
   const NetworkOptions built_for{description.image, description.classes};

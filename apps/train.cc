@@ -14,6 +14,7 @@
 #include "paceline/actors/caf_compat.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/summary.h"
+#include "paceline/apps/decode_threads.h"
 #include "paceline/apps/interrupt.h"
 #include "paceline/apps/progress_line.h"
 #include "paceline/apps/run_directory.h"
@@ -37,8 +38,12 @@ Result<Parts> open_parts(const TrainOptions& options) {
   PACELINE_TRY(Data data,
                open_data(options.data, {.image_size = options.image_size,
                                         .usual_image_size = options.description.image.height}));
+  PACELINE_TRYV(check_decode_threads(data, options.run.decode_threads));
   const Shape image = options.description.cropped(data.train->image);
-  PACELINE_TRY(Network network, Network::build(options.description, {image, data.train->classes}));
+  PACELINE_TRY(Network network,
+               Network::build(options.description, {.image = image,
+                                                    .classes = data.train->classes,
+                                                    .label_smoothing = options.label_smoothing}));
   return Parts{std::move(data), std::move(network), device->description()};
 }
 

@@ -124,8 +124,8 @@ const std::vector<Row>& table() {
                  PACELINE_FIELD(run.clip_norm)),
       off_at_zero(real("label-smoothing", "X",
                        "share of a label that is spread over all classes (default: none)",
-                       PACELINE_FIELD(run.label_smoothing)),
-                  PACELINE_FIELD(run.label_smoothing)),
+                       PACELINE_FIELD(label_smoothing)),
+                  PACELINE_FIELD(label_smoothing)),
       count("tau", "steps between pulls to the group's leader", PACELINE_FIELD(run.tau)),
       count("tau-global", "steps between pulls to the global leader: a multiple of --tau",
             PACELINE_FIELD(run.tau_global)),
@@ -261,6 +261,10 @@ Result<> resolve(TrainOptions& options, const GivenOptions& given) {
     return fail(std::errc::invalid_argument,
                 "--image-size {} means nothing to {}, which reads {}x{}: leave it out",
                 options.image_size, options.description.name, crop, crop);
+  }
+  if (!(options.label_smoothing >= 0 && options.label_smoothing < 1)) {
+    return fail(std::errc::invalid_argument, "--label-smoothing {} is not in [0, 1)",
+                options.label_smoothing);
   }
   if (run.sgd.learning_rate == 0) run.sgd.learning_rate = options.description.learning_rate;
   if (run.sgd.form == Momentum::none) {

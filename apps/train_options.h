@@ -20,7 +20,8 @@ struct TrainOptions {
   std::string data = "synthetic";
   std::string network = "cnn7";
   NetworkDescription description;  ///< what `network` names
-  std::size_t image_size = 0;  ///< of image files; 0: what the network is made for
+  std::size_t image_size = 0;      ///< of image files; 0: what the network is made for
+  double label_smoothing = 0;      ///< the network's, in [0, 1)
   bool json = false, quiet = false;
   bool print_config = false;
   bool help = false;  ///< asked for: nothing else was read

@@ -36,8 +36,8 @@ std::string train_banner(const TrainOptions& options, const Network& network, co
                         data.ignored_files == 1 ? "" : "s");
   }
   text += fmt::format("network   {}: {} parameters, {}x{}x{} images, {} classes\n", network.name(),
-                      grouped(network.layout().parameters), image.height, image.width,
-                      image.channels, network.classes());
+                      grouped(network.layout().parameters), image.channels, image.height,
+                      image.width, network.classes());
   text += fmt::format("workers   {} in {} group{}, {} images a step each, protocol {}, {}\n",
                       run.workers, run.groups, run.groups == 1 ? "" : "s", run.batch, run.protocol,
                       run.mode == Mode::barrier ? "barrier" : "nonblocking");

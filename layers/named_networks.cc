@@ -232,9 +232,12 @@ Result<NetworkDescription> named_network(std::string_view name) {
   if (recipe == kRecipes.end()) {
     const std::vector<std::string> known = named_networks();
     const std::string meant = nearest(name, known);
+    if (!meant.empty()) {
+      return fail(std::errc::invalid_argument, "no network is called '{}'; did you mean '{}'?",
+                  name, meant);
+    }
     return fail(std::errc::invalid_argument,
-                "no network is called '{}'{}: there are {}, and files that end in .net", name,
-                meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant),
+                "no network is called '{}': there are {}, and files that end in .net", name,
                 fmt::join(known, ", "));
   }
   NetworkDescription description;

@@ -48,12 +48,6 @@ Result<Network> Network::named(std::string_view name, Shape image, std::size_t c
   return build(std::move(description), {.image = image, .classes = classes});
 }
 
-double Network::default_learning_rate(std::string_view name) {
-  const auto description = named_network(name);
-  PACELINE_CHECK(description.has_value(), "no network is called '{}'", name);
-  return description.value().learning_rate;
-}
-
 void Network::initialise(std::span<float> x, std::uint64_t seed) const {
   PACELINE_CHECK(x.size() == layout_.all_elements(), "{} elements for {} of {}", x.size(),
                  layout_.all_elements(), name());

@@ -50,11 +50,8 @@ class Network {
  public:
   /// @return an error naming the layer that does not fit, its line where it was read, and the remedy
   static Result<Network> build(NetworkDescription description, const NetworkOptions& options);
-  /// Builds one of names().
+  /// Builds one of named_networks().
   static Result<Network> named(std::string_view name, Shape image, std::size_t classes);
-  static std::vector<std::string> names() { return named_networks(); }
-  /// @pre the name is one of names()
-  static double default_learning_rate(std::string_view name);
 
   const NetworkDescription& description() const { return description_; }
   const std::string& name() const { return description_.name; }

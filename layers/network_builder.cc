@@ -104,9 +104,9 @@ Result<> Builder::check_options() const {
   if (image.channels == 0 || image.height == 0 || image.width == 0 ||
       image.channels > kMostChannels || std::max(image.height, image.width) > kLargestImage) {
     return fail(std::errc::invalid_argument,
-                "{}: there are no images of {}x{}x{} (height, width, channels): give images of 1x1 "
+                "{}: there are no images of {}x{}x{} (channels, height, width): give images of 1x1 "
                 "to {}x{}",
-                name, image.height, image.width, image.channels, kLargestImage, kLargestImage);
+                name, image.channels, image.height, image.width, kLargestImage, kLargestImage);
   }
   if (crop != 0 && (image.height != crop || image.width != crop)) {
     return fail(std::errc::invalid_argument,

@@ -196,7 +196,7 @@ Result<> check(const Path& path, const Entry& entry, const Tensor& t) {
   }
   if (entry.shape != wanted) {
     return fail(std::errc::invalid_argument,
-                "{}: '{}' is {}, the network has {}: give the network that was trained",
+                "{}: '{}' is {}, the network has {}: the file holds another network: name that one",
                 path.string(), t.name, fmt::join(entry.shape, "x"), fmt::join(wanted, "x"));
   }
   if (entry.end - entry.begin != t.count * sizeof(float)) {
@@ -254,9 +254,10 @@ Result<std::vector<float>> read_safetensors(const Path& path, const Layout& layo
   for (const Entry& entry : header.entries) {
     if (entry.name.ends_with(kStepsCounted)) continue;
     if (std::ranges::find(tensors, entry.name, &Tensor::name) == tensors.end()) {
-      return fail(std::errc::invalid_argument,
-                  "{}: '{}' does not belong to the network: give the network that was trained",
-                  path.string(), entry.name);
+      return fail(
+          std::errc::invalid_argument,
+          "{}: '{}' does not belong to the network: the file holds another network: name that one",
+          path.string(), entry.name);
     }
   }
   std::vector<const Entry*> found;
@@ -264,7 +265,8 @@ Result<std::vector<float>> read_safetensors(const Path& path, const Layout& layo
     const auto entry = std::ranges::find(header.entries, t.name, &Entry::name);
     if (entry == header.entries.end()) {
       return fail(std::errc::invalid_argument,
-                  "{}: no tensor '{}': give the network that was trained", path.string(), t.name);
+                  "{}: no tensor '{}': the file holds another network: name that one",
+                  path.string(), t.name);
     }
     PACELINE_TRYV(check(path, *entry, t));
     found.push_back(&*entry);

@@ -131,8 +131,8 @@ TEST_F(Buffers, OfACentreAreEstimatedOnTrainingBatches) {
 
 TEST_F(Buffers, OfSnapshotsAreThoseOfTheMoment) {
   options.evaluate = Evaluate::after;
-  options.evaluate_every = 0.01;
-  options.steps = 48;
+  options.evaluate_every = 0.25;
+  options.steps = 32;
   const RunSummary summary = go();
   EXPECT_DOUBLE_EQ(error(leader()), summary.test_error_leader);
   EXPECT_TRUE(std::isfinite(summary.test_error_mean));

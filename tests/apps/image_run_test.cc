@@ -31,11 +31,12 @@ TEST(ImageRun, TrainsTestsAndSaysWhatWasSkipped) {
   write_image_folder(folder / "set", 2, 10, 4);
   write_file(folder / "set/train/1/004.jpg", {'x'});
   write_file(folder / "set/train/notes.txt", {'x'});
-  const Outcome outcome = run_paceline(train(folder, "run", {"--decode-threads", "2"}));
+  const Outcome outcome =
+      run_paceline(train(folder, "run", {"--decode-threads", "2", "--device", "reference"}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   EXPECT_THAT(outcome.output,
               AllOf(HasSubstr("20 images to learn from, 8 to test on"),
-                    HasSubstr("1 other file ignored"), HasSubstr("28x28x3 images, 2 classes"),
+                    HasSubstr("1 other file ignored"), HasSubstr("3x28x28 images, 2 classes"),
                     HasSubstr("decoding    "), HasSubstr("train/1/004.jpg (neither JPEG nor PNG")));
   EXPECT_THAT(content(folder / "run/skipped.txt"), HasSubstr("train/1/004.jpg\tneither JPEG"));
   const json summary = json::parse(content(folder / "run/summary.json"));
@@ -43,7 +44,8 @@ TEST(ImageRun, TrainsTestsAndSaysWhatWasSkipped) {
   EXPECT_GE(summary.at("data_wait_seconds"), 0.0);
   EXPECT_EQ(summary.at("skipped_files"), 1);
 
-  const Outcome eval = run_paceline({"eval", folder / "run/leader.safetensors", "--json"});
+  const Outcome eval =
+      run_paceline({"eval", folder / "run/leader.safetensors", "--device", "reference", "--json"});
   ASSERT_EQ(eval.exit_code, 0) << eval.errors;
   EXPECT_EQ(json::parse(eval.output).at("images"), 8);
   EXPECT_DOUBLE_EQ(json::parse(eval.output).at("test_error"), summary.at("test_error_leader"));
@@ -58,7 +60,7 @@ TEST(ImageRun, GivesTheSameBitsWithAnyNumberOfThreads) {
                            {"--mode", "barrier", "--deterministic", "--decode-threads", threads,
                             "--image-size", "28"}));
     ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
-    EXPECT_THAT(outcome.output, HasSubstr("28x28x3 images"));
+    EXPECT_THAT(outcome.output, HasSubstr("3x28x28 images"));
     EXPECT_THAT(listing(folder / threads), Not(::testing::Contains("skipped.txt")));
   }
   EXPECT_EQ(content(folder / "1/leader.safetensors"), content(folder / "3/leader.safetensors"));
@@ -102,7 +104,7 @@ TEST(ImageRun, MistakesAreOneLine) {
   const std::pair<Words, std::string> cases[] = {
       {{"--decode-threads", "0"}, "--decode-threads 0 is not from 1"},
       {{"--image-size", "0"}, "'0' is not above 0"},
-      {{"--image-size", "9999"}, "--image-size 9999 is not from 1 to 4096"},
+      {{"--network", "lenet", "--image-size", "9999"}, "--image-size 9999 is not from 1 to 4096"},
       {{"--network", "cnn7", "--image-size", "40"},
        "--image-size 40 means nothing to cnn7, which reads 28x28: leave it out"},
   };
@@ -115,9 +117,13 @@ TEST(ImageRun, MistakesAreOneLine) {
     EXPECT_EQ(std::ranges::count(outcome.errors, '\n'), 1) << outcome.errors;
     EXPECT_THAT(outcome.output, IsEmpty());
   }
-  const Outcome memory = run_paceline({"train", "--image-size", "64", "--run", folder / "run"});
+  const Outcome memory =
+      run_paceline({"train", "--network", "lenet", "--image-size", "64", "--run", folder / "run"});
   EXPECT_EQ(memory.exit_code, 2);
   EXPECT_THAT(memory.errors, HasSubstr("--image-size resizes image files alone"));
+  const Outcome threads = run_paceline({"train", "--decode-threads", "2", "--run", folder / "run"});
+  EXPECT_EQ(threads.exit_code, 2);
+  EXPECT_THAT(threads.errors, HasSubstr("--decode-threads 2 decode image files alone"));
 }
 
 TEST(ImageRun, BenchDataCountsImages) {

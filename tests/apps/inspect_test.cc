@@ -91,6 +91,7 @@ TEST(Inspect, MistakesAreOneLineAndExitCode2) {
        {Case{{"inspect"}, "no network: give one of lenet, cnn7"},
         Case{{"inspect", "resnet21"}, "did you mean 'resnet20'?"},
         Case{{"inspect", "lenet", "--image", "28x28"}, "--image: '28x28'"},
+        Case{{"inspect", "resnet18", "--image", "224x224x3"}, "write them first, as 3x224x224"},
         Case{{"inspect", "vgg16", "--image", "3x16x16"}, "features.43 needs 2x2"},
         Case{{"inspect", "lenet", "--json", "--as-file"}, "contradicts"},
         Case{{"inspect", folder / "none.net"}, "none.net: there is no such file"},
@@ -122,6 +123,40 @@ TEST(NetworkFile, TrainsAndItsCheckpointIsTestedWithoutTheFile) {
   EXPECT_EQ(nlohmann::json::parse(tested.output).at("images"), 10)
       << "config.ini knows where the data lies";
   EXPECT_EQ(nlohmann::json::parse(tested.output).at("network"), "small");
+}
+
+TEST(NetworkFile, AFileThatDoesNotNameItsNetworkIsTestedAsTheOneThatIsGiven) {
+  const TemporaryFolder folder;
+  const std::string data = "synthetic:train=64,test=64";
+  const Outcome trained =
+      run_paceline({"train", "--network", "lenet", "--data", data, "--batch", "16", "--steps", "1",
+                    "--workers", "1", "--run", folder / "run", "--json"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  // As others write a state_dict: without metadata, whose place blanks take.
+  const std::string file = folder / "plain.safetensors";
+  std::string bytes = content(folder / "run/leader.safetensors");
+  const std::size_t from = bytes.find("\"__metadata__\""), to = bytes.find("},", from) + 2;
+  ASSERT_LT(from, to);
+  bytes.replace(from, to - from, std::string(to - from, ' '));
+  std::ofstream(file, std::ios::binary) << bytes;
+
+  const auto refused = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words{"eval", file};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = run_paceline(words);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.errors;
+    return outcome.errors;
+  };
+  EXPECT_THAT(refused({}), HasSubstr("give --network, and --image and --classes"));
+  EXPECT_THAT(refused({"--network", "lenet", "--image", "3x32x32"}), HasSubstr("give --data"));
+  EXPECT_THAT(refused({"--network", "cnn6", "--data", data}), HasSubstr("holds another network"));
+  const Outcome tested = run_paceline({"eval", file, "--network", "lenet", "--image", "3x32x32",
+                                       "--classes", "10", "--data", data, "--json"});
+  ASSERT_EQ(tested.exit_code, 0) << tested.errors;
+  EXPECT_EQ(nlohmann::json::parse(tested.output).at("images"), 64);
+  const Outcome twice =
+      run_paceline({"eval", folder / "run/leader.safetensors", "--network", "lenet"});
+  EXPECT_THAT(twice.errors, HasSubstr("says that itself: leave it out"));
 }
 
 }  // namespace

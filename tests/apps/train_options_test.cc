@@ -55,9 +55,9 @@ TEST(TrainOptions, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(options.run.minutes, 1);
   EXPECT_EQ(options.run.decode_threads, 1U);
   EXPECT_EQ(options.image_size, 0U);
-  EXPECT_EQ(options.run.sgd.learning_rate, Network::default_learning_rate("cnn7"));
+  EXPECT_EQ(options.run.sgd.learning_rate, named_network("cnn7").value().learning_rate);
   EXPECT_EQ(parsed({"--network", "lenet"}).run.sgd.learning_rate,
-            Network::default_learning_rate("lenet"));
+            named_network("lenet").value().learning_rate);
 }
 
 TEST(TrainOptions, TheCommandLineGoesBeforeTheEnvironmentBeforeTheFileBeforeDefaults) {
@@ -167,7 +167,7 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
     EXPECT_EQ(a.sgd.form, b.sgd.form);
     EXPECT_EQ(a.decay_all, b.decay_all);
     EXPECT_EQ(a.clip_norm, b.clip_norm);
-    EXPECT_EQ(a.label_smoothing, b.label_smoothing);
+    EXPECT_EQ(first.label_smoothing, second.label_smoothing);
     EXPECT_EQ(a.schedule.annealing, b.schedule.annealing);
     EXPECT_EQ(a.schedule.warm_up, b.schedule.warm_up);
     EXPECT_EQ(a.schedule.milestones, b.schedule.milestones);
