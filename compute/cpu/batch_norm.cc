@@ -25,21 +25,28 @@ struct Chunks {
   std::size_t count;   // of a block
 };
 
-/// Calls f(block, chunk, offset of a stretch, stretch) for all stretches, chunks in parallel.
+/// In which order the images are visited. What one pass touched last is still in the caches when the
+/// next begins there.
+enum class Order { ascending, descending };
+
+/// Calls f(block, chunk, offset, stretch) for all chunks, in parallel; what lies together in memory is
+/// visited together.
 template <class F>
-void for_each_stretch(const ChannelGrid& g, F f) {
+void for_each_chunk(const ChannelGrid& g, Order order, F f) {
   const Chunks chunks(g);
   const auto all = static_cast<std::ptrdiff_t>(g.blocks * chunks.count);
 #pragma omp parallel for schedule(static)
   for (std::ptrdiff_t k = 0; k < all; ++k) {
-    const std::size_t block = static_cast<std::size_t>(k) / chunks.count;
-    const std::size_t chunk = static_cast<std::size_t>(k) % chunks.count;
+    const auto at = static_cast<std::size_t>(order == Order::ascending ? k : all - 1 - k);
+    const std::size_t block = at % g.blocks, chunk = at / g.blocks;
     const std::size_t part = chunk % chunks.parts;
     const std::size_t first = chunk / chunks.parts * chunks.images;
     const std::size_t row = part * kChunkRows;
-    const Stretch stretch{std::min(kChunkRows, g.rows() - row), g.lanes};
-    for (std::size_t n = first; n < std::min(first + chunks.images, g.images); ++n)
-      f(block, static_cast<std::size_t>(k), g.offset(n, block, row), stretch);
+    const Stretch stretch{.images = std::min(chunks.images, g.images - first),
+                          .stride = g.offset(1, 0, 0),
+                          .rows = std::min(kChunkRows, g.rows() - row),
+                          .lanes = g.lanes};
+    f(block, block * chunks.count + chunk, g.offset(first, block, row), stretch);
   }
 }
 
@@ -113,9 +120,11 @@ void BatchNormForward::run(const Pass& pass) {
   }
   const float* const other = constant(other_);
   float* const z = variable(z_);
-  for_each_stretch(s.grid, [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
-    batch_norm::normalise(stretch, y + at, after(other, at), coefficients(s, block), relu_, z + at);
-  });
+  for_each_chunk(s.grid, Order::ascending,
+                 [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
+                   batch_norm::normalise(stretch, y + at, after(other, at), coefficients(s, block),
+                                         relu_, z + at);
+                 });
 }
 
 void BatchNormForward::take_batch_statistics(const Pass& pass, const float* y) {
@@ -125,10 +134,12 @@ void BatchNormForward::take_batch_statistics(const Pass& pass, const float* y) {
   const auto pivot = [&](std::size_t block) { return y + g.offset(0, block, 0); };
   std::ranges::fill(s.first_sums, 0.0f);
   std::ranges::fill(s.second_sums, 0.0f);
-  for_each_stretch(g, [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
-    batch_norm::add_statistics(stretch, y + at, pivot(block), &s.first_sums[chunk * g.lanes],
-                               &s.second_sums[chunk * g.lanes]);
-  });
+  for_each_chunk(g, Order::descending,
+                 [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
+                   batch_norm::add_statistics(stretch, y + at, pivot(block),
+                                              &s.first_sums[chunk * g.lanes],
+                                              &s.second_sums[chunk * g.lanes]);
+                 });
   const double n = static_cast<double>(g.images * g.rows());
   const double share = pass.share < 0 ? s.kind.momentum : pass.share;
   const auto move = [&](float& running, double to) {
@@ -175,11 +186,12 @@ void BatchNormBackward::run(const Pass& pass) {
   };
   std::ranges::fill(s.first_sums, 0.0f);
   std::ranges::fill(s.second_sums, 0.0f);
-  for_each_stretch(g, [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
-    batch_norm::add_gradient_sums(stretch, source(at), y + at, coefficients(s, block),
-                                  after(dz, at), &s.first_sums[chunk * g.lanes],
-                                  &s.second_sums[chunk * g.lanes]);
-  });
+  for_each_chunk(g, Order::descending,
+                 [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
+                   batch_norm::add_gradient_sums(
+                       stretch, source(at), y + at, coefficients(s, block), after(dz, at),
+                       &s.first_sums[chunk * g.lanes], &s.second_sums[chunk * g.lanes]);
+                 });
   // dy = weight * inverse * (dz - mean(dz) - (y - mean) * inverse^2 * mean(dz * (y - mean)))
   const double n = static_cast<double>(g.images * g.rows());
   for_each_total(s, [&](std::size_t c, double sum, double products) {
@@ -190,12 +202,13 @@ void BatchNormBackward::run(const Pass& pass) {
     shift_[c] = static_cast<float>(-s.scale[c] * sum / n);
   });
   if (dy == nullptr) return;
-  for_each_stretch(g, [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
-    const std::size_t lane = block * g.lanes;
-    const GradientSource wanted = dz != nullptr ? GradientSource{.first = dz + at} : source(at);
-    batch_norm::normalise_gradient(stretch, wanted, y + at, coefficients(s, block),
-                                   slope_.data() + lane, shift_.data() + lane, dy + at);
-  });
+  for_each_chunk(
+      g, Order::ascending, [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
+        const std::size_t lane = block * g.lanes;
+        const GradientSource wanted = dz != nullptr ? GradientSource{.first = dz + at} : source(at);
+        batch_norm::normalise_gradient(stretch, wanted, y + at, coefficients(s, block),
+                                       slope_.data() + lane, shift_.data() + lane, dy + at);
+      });
 }
 
 }  // namespace paceline

@@ -31,17 +31,30 @@ template <class Body>
   for (; lane < lanes; ++lane) body.template operator()<float>(lane);
 }
 
-/// Rows in steps of four with accumulators of their own, so that additions do not wait in line.
+/// Calls row(offset, first sum, second sum) for all rows of a strip of lanes, four at a time with sums
+/// of their own, so that additions do not wait in line.
 template <class V, class Row>
-[[gnu::always_inline]] inline void accumulate(std::size_t rows, float* to_first, float* to_second,
-                                              Row row) {
+[[gnu::always_inline]] inline void accumulate(Stretch s, std::size_t lane, float* to_first,
+                                              float* to_second, Row row) {
   V first[4] = {}, second[4] = {};
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4)
-    for (std::size_t k = 0; k < 4; ++k) row(r + k, first[k], second[k]);
-  for (; r < rows; ++r) row(r, first[0], second[0]);
+  for (std::size_t n = 0; n < s.images; ++n) {
+    const std::size_t image = n * s.stride + lane;
+    std::size_t r = 0;
+    for (; r + 4 <= s.rows; r += 4)
+      for (std::size_t k = 0; k < 4; ++k) row(image + (r + k) * s.lanes, first[k], second[k]);
+    for (; r < s.rows; ++r) row(image + r * s.lanes, first[0], second[0]);
+  }
+  to_first += lane;
+  to_second += lane;
   store<V>(to_first, load<V>(to_first) + ((first[0] + first[1]) + (first[2] + first[3])));
   store<V>(to_second, load<V>(to_second) + ((second[0] + second[1]) + (second[2] + second[3])));
+}
+
+/// Calls row(offset) for all rows of a strip of lanes.
+template <class Row>
+[[gnu::always_inline]] inline void for_each_row(Stretch s, std::size_t lane, Row row) {
+  for (std::size_t n = 0; n < s.images; ++n)
+    for (std::size_t r = 0; r < s.rows; ++r) row(n * s.stride + r * s.lanes + lane);
 }
 
 template <class V, bool kSecond, Mask kMask>
@@ -58,19 +71,20 @@ template <bool kSecond, Mask kMask, bool kStore>
 [[gnu::always_inline]] inline void gradient_sums(Stretch s, const GradientSource& source,
                                                  const float* y, const Coefficients& c, float* dz,
                                                  float* sum, float* products) {
-  for_each_strip(s.lanes, [&]<class V>(std::size_t lane) {
-    const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
-            bias = load<V>(c.bias + lane);
-    accumulate<V>(s.rows, sum + lane, products + lane,
-                  [&](std::size_t r, V& to_sum, V& to_products) {
-                    const std::size_t at = r * s.lanes + lane;
-                    const V centred = load<V>(y + at) - mean;
-                    const V g = gradient<V, kSecond, kMask>(source, at, centred, scale, bias);
-                    if constexpr (kStore) store<V>(dz + at, g);
-                    to_sum += g;
-                    to_products += g * centred;
-                  });
-  });
+  for_each_strip(
+      s.lanes, [&]<class V>(std::size_t lane) __attribute__((always_inline)) {
+        const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
+                bias = load<V>(c.bias + lane);
+        accumulate<V>(
+            s, lane, sum, products,
+            [&](std::size_t at, V & to_sum, V & to_products) __attribute__((always_inline)) {
+              const V centred = load<V>(y + at) - mean;
+              const V g = gradient<V, kSecond, kMask>(source, at, centred, scale, bias);
+              if constexpr (kStore) store<V>(dz + at, g);
+              to_sum += g;
+              to_products += g * centred;
+            });
+      });
 }
 
 template <bool kSecond, Mask kMask>
@@ -78,17 +92,18 @@ template <bool kSecond, Mask kMask>
                                                   const float* y, const Coefficients& c,
                                                   const float* slope, const float* shift,
                                                   float* dy) {
-  for_each_strip(s.lanes, [&]<class V>(std::size_t lane) {
-    const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
-            bias = load<V>(c.bias + lane), slopes = load<V>(slope + lane),
-            shifts = load<V>(shift + lane);
-    for (std::size_t r = 0; r < s.rows; ++r) {
-      const std::size_t at = r * s.lanes + lane;
-      const V centred = load<V>(y + at) - mean;
-      const V g = gradient<V, kSecond, kMask>(source, at, centred, scale, bias);
-      store<V>(dy + at, scale * g + (centred * slopes + shifts));
-    }
-  });
+  for_each_strip(
+      s.lanes, [&]<class V>(std::size_t lane) __attribute__((always_inline)) {
+        const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
+                bias = load<V>(c.bias + lane), slopes = load<V>(slope + lane),
+                shifts = load<V>(shift + lane);
+        for_each_row(
+            s, lane, [&](std::size_t at) __attribute__((always_inline)) {
+              const V centred = load<V>(y + at) - mean;
+              const V g = gradient<V, kSecond, kMask>(source, at, centred, scale, bias);
+              store<V>(dy + at, scale * g + (centred * slopes + shifts));
+            });
+      });
 }
 
 /// Calls f with the template arguments that a source asks for.
@@ -116,9 +131,9 @@ void add_statistics(Stretch s, const float* y, const float* pivot, float* sum, f
       s.lanes, [&]<class V>(std::size_t lane) __attribute__((always_inline)) {
         const V from = load<V>(pivot + lane);
         accumulate<V>(
-            s.rows, sum + lane, squares + lane,
-            [&](std::size_t r, V & to_sum, V & to_squares) __attribute__((always_inline)) {
-              const V d = load<V>(y + r * s.lanes + lane) - from;
+            s, lane, sum, squares,
+            [&](std::size_t at, V & to_sum, V & to_squares) __attribute__((always_inline)) {
+              const V d = load<V>(y + at) - from;
               to_sum += d;
               to_squares += d * d;
             });
@@ -133,13 +148,13 @@ void normalise(Stretch s, const float* y, const float* other, const Coefficients
         s.lanes, [&]<class V>(std::size_t lane) __attribute__((always_inline)) {
           const V mean = load<V>(c.mean + lane), scale = load<V>(c.scale + lane),
                   bias = load<V>(c.bias + lane);
-          for (std::size_t r = 0; r < s.rows; ++r) {
-            const std::size_t at = r * s.lanes + lane;
-            V v = (load<V>(y + at) - mean) * scale + bias;
-            if constexpr (kOther) v += load<V>(other + at);
-            if constexpr (kRelu) v = v < V{} ? V{} : v;  // what is no number stays none
-            store<V>(z + at, v);
-          }
+          for_each_row(
+              s, lane, [&](std::size_t at) __attribute__((always_inline)) {
+                V v = (load<V>(y + at) - mean) * scale + bias;
+                if constexpr (kOther) v += load<V>(other + at);
+                if constexpr (kRelu) v = v < V{} ? V{} : v;  // what is no number stays none
+                store<V>(z + at, v);
+              });
         });
   };
   if (other != nullptr)

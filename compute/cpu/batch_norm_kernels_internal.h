@@ -1,5 +1,5 @@
 // The loops of BatchNorm over a stretch of rows: pure, vectorised, one thread. Coefficients are per
-// lane. `stretch` is what one call sees: `rows` rows of `lanes` neighbouring floats.
+// lane.
 //   BK-1 The ReLU's mask of a backward pass is what its forward pass decided: both compute
 //        (y - mean) * scale + bias in the same way, or the backward pass reads the output.
 #pragma once
@@ -8,7 +8,10 @@
 
 namespace paceline::batch_norm {
 
+/// What one call sees: of each of `images` images, `stride` floats apart, `rows` rows of `lanes`
+/// neighbouring floats.
 struct Stretch {
+  std::size_t images = 1, stride = 0;
   std::size_t rows = 0, lanes = 0;
 };
 
