@@ -1,6 +1,7 @@
-// The device "cpu": oneDNN on exactly DeviceOptions::threads cores, f32, direct convolutions only.
-// compile() and every call of an Executable set the calling thread's OpenMP count to it. For one
-// thread count, the same input gives the same bits.
+// The device "cpu": oneDNN on exactly DeviceOptions::threads cores, f32. compile() and every call of
+// an Executable set the calling thread's OpenMP count to it. For one thread count and the same
+// convolution algorithms (CompileOptions::deterministic pins them), the same input gives the same
+// bits.
 // A step allocates nothing of ours. oneDNN 2.6 does inside its calls: a map of each primitive's
 // arguments (about a hundred bytes an entry), and packing buffers of its gemm, which runs linear
 // layers; all scratchpads that it lets a caller provide lie in the activation arena.

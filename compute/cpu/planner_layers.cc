@@ -75,10 +75,6 @@ class TimedPass {
   bool to_weights_ = false;
 };
 
-}  // namespace
-
-namespace {
-
 /// A convolution in oneDNN's words; or, mirrored, the one of which its passes are the opposite ones.
 struct Words {
   Words(const Convolution& op, std::size_t images, const Shape& in, const Shape& out, bool mirrored)
