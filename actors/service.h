@@ -10,7 +10,7 @@
 #include <caf/actor_clock.hpp>
 
 #include "paceline/actors/actor_host.h"
-#include "paceline/actors/mailbox.h"
+#include "paceline/actors/inbox.h"
 #include "paceline/actors/task.h"
 
 namespace paceline {
@@ -46,7 +46,7 @@ class ServiceHost : public ActorHost {
 
   RoleActor::pointer actor_ = nullptr;
   Task<> role_;
-  Mailbox inbox_;
+  Inbox inbox_;
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   Clock::time_point deadline_{};

@@ -72,7 +72,7 @@ bool WorkerHost::deliver(const Packet& packet) {
   return true;
 }
 
-Mailbox WorkerHost::close() {
+Inbox WorkerHost::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
   return std::exchange(inbox_, {});
@@ -214,7 +214,7 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, Wor
         for (const Address service : {place.leader(place.group(host->self())), place.global()})
           if (context->directory[service.index])
             host->send(service, gone_packet(host->self(), end.crashed));
-        Mailbox left = host->close();
+        Inbox left = host->close();
         for (Packet packet; left.take(Wanted{}, packet);) send_back(packet);
         anonymously_tell(run, end);
       },

@@ -1,7 +1,7 @@
 // A worker: a scheduled front actor and a detached engine actor. The front takes messages and never
 // blocks; the engine owns the device and runs the protocol's worker role on its own thread, one
 // gradient after another.
-//   WK-1 The front never runs protocol code; it only fills the engine's mailbox and wakes it.
+//   WK-1 The front never runs protocol code; it only fills the engine's inbox and wakes it.
 //   WK-2 A role that waits is parked: the engine's thread waits in its place and resumes it. Ending
 //        it is destroying the parked frame.
 //   WK-3 The end of an engine, however it comes, is told to the group's leader, the global leader
@@ -14,7 +14,7 @@
 
 #include "paceline/actors/actor_host.h"
 #include "paceline/actors/gradient_engine.h"
-#include "paceline/actors/mailbox.h"
+#include "paceline/actors/inbox.h"
 #include "paceline/actors/metered_math.h"
 #include "paceline/actors/task.h"
 
@@ -47,7 +47,7 @@ class WorkerHost final : public ActorHost {
   /// @return how it ended
   EngineEnded live(const caf::actor& run);
   /// After live(): what nobody took.
-  Mailbox close();
+  Inbox close();
 
   // After live() has returned.
   double coordination_seconds() const { return coordination_cpu_ + blocked_; }
@@ -72,7 +72,7 @@ class WorkerHost final : public ActorHost {
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  Mailbox inbox_;
+  Inbox inbox_;
   bool begun_ = false, closed_ = false;
   std::uint64_t fetched_ = 0;  // ticket of the courier's last answer
 };

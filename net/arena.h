@@ -1,5 +1,5 @@
-// A node's shared memory: slots and the words that guard them, in one segment that processes attach
-// to by name. Threading: create, attach and destroy from one thread; everything behind slot() may
+// A node's shared memory: slots, mailboxes and a board, in one segment that processes attach to by
+// name. Threading: create, attach and destroy from one thread; everything behind slot() may
 // be used from any thread of any attached process.
 //   AR-1 All memory is reserved when the arena is created: what does not fit fails there, and never
 //        later by SIGBUS.
@@ -13,9 +13,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "paceline/net/mailbox.h"
 #include "paceline/net/process.h"
 #include "paceline/net/slot.h"
 #include "paceline/result.h"
@@ -26,11 +28,17 @@ struct SlotShape {
   std::size_t bytes = 0;  ///< of one buffer's payload
 };
 
+struct MailboxShape {
+  std::size_t letters = 0;  ///< capacity: a power of two, at least 2
+};
+
 struct ArenaOptions {
   std::string name;               ///< what it is for: "group0"; letters, digits, '-' and '_'
   std::uint64_t layout_hash = 0;  ///< of the flat vector that the slots hold
   std::vector<SlotShape> slots;
   std::size_t pins = 0;    ///< pin words a slot; 0: 64
+  std::vector<MailboxShape> mailboxes;
+  std::size_t board_bytes = 0;  ///< words of the users' own: zero at first, on a cache line
   bool huge_pages = true;  ///< ask for them; taken when the system gives them
 };
 
@@ -59,6 +67,9 @@ class Arena {
   bool huge_pages() const;  ///< whether the system gave any
   std::size_t slots() const;
   Slot slot(std::size_t index) const;  ///< a view, valid as long as the arena
+  std::size_t mailboxes() const;
+  Mailbox mailbox(std::size_t index) const;  ///< a view, valid as long as the arena
+  std::span<std::byte> board() const;        ///< [board_bytes], valid as long as the arena
   /// Clears the pins of a process that has ended; its supervisor calls this. Returns how many there
   /// were.
   /// @pre the process has ended: what it pinned may be overwritten from now on

@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "paceline/actors/mailbox.h"
+#include "paceline/actors/inbox.h"
 #include "paceline/actors/simulation/virtual_time.h"
 
 namespace paceline {
@@ -59,7 +59,7 @@ class VirtualTime::Driver {
     std::size_t first_slot = 0;  // in the group's arena
     std::unique_ptr<GradientEngine> engine;
     std::vector<std::unique_ptr<std::byte[]>> memory;
-    Mailbox inbox;
+    Inbox inbox;
     GradientOp* computing = nullptr;
     ReceiveOp* receiving = nullptr;
     PinOp* pinning = nullptr;
