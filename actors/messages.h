@@ -15,6 +15,8 @@
 
 namespace paceline {
 
+class Rider;
+
 /// A Packet, word by word.
 struct Wire {
   std::array<std::uint64_t, sizeof(Packet) / 8> words{};
@@ -35,7 +37,10 @@ inline Packet to_packet(const Wire& wire) {
   return packet;
 }
 
-struct Begin {};  ///< run -> roles: start your protocol role
+struct Begin {};   ///< run -> roles: start your protocol role
+struct Seated {   ///< run -> front: from now on this one is the seat's rider
+  Rider* rider = nullptr;  ///< outlives the front, or its EngineEnded
+};
 struct Stop {};   ///< run -> workers: no further step, no long waits
 struct Tick {};   ///< a service to itself: look at your deadline
 struct Drain {
@@ -88,7 +93,8 @@ enum class Placement : std::uint8_t { scheduled, detached };
 /// A worker's front, a local leader, a global leader or centre: all that protocols talk to.
 using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
                         caf::result<void>(Tick), caf::result<void>(Fetched),
-                        caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain)>;
+                        caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain),
+                        caf::result<void>(Seated)>;
 using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t, bool>(Drain)>;
 using EvaluatorActor = Typed<caf::result<void>(Assess)>;
 using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
@@ -99,6 +105,7 @@ using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Pr
 // These never leave the process: a serialiser that meets one says so at once.
 #define PACELINE_LOCAL(type) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(paceline::type)
 PACELINE_LOCAL(Begin)
+PACELINE_LOCAL(Seated)
 PACELINE_LOCAL(Stop)
 PACELINE_LOCAL(Tick)
 PACELINE_LOCAL(Drain)

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "paceline/actors/courier.h"
+#include "paceline/actors/crew.h"
 #include "paceline/actors/evaluator.h"
 #include "paceline/actors/metrics_file.h"
 #include "paceline/actors/protocol_settings.h"
@@ -17,7 +18,6 @@
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
 #include "paceline/actors/undecayed.h"
-#include "paceline/actors/worker.h"
 #include "paceline/layers/atomic_file.h"
 
 namespace paceline {
@@ -46,7 +46,8 @@ class Ride {
         progress_(progress),
         read_before_(context.data.reading()),
         system_(system),
-        self_(system) {}
+        self_(system),
+        crew_(system, context, caf::actor_cast<caf::actor>(self_)) {}
 
   Result<RunSummary> go() {
     Result<> all = success();
@@ -92,10 +93,9 @@ class Ride {
   const Reading read_before_;  // the data may have served another run
   caf::actor_system& system_;
   caf::scoped_actor self_;
-  std::deque<WorkerHost> workers_;
+  Crew crew_;
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
-  std::size_t alive_ = 0, crashed_ = 0;
   bool assessing_ = false;
   double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
   std::optional<Assessed> last_leader_, last_mean_;
@@ -133,15 +133,13 @@ Result<> Ride::spawn() {
           spawn_service(system_, &services_.emplace_back(context_, Address{i}),
                         kind.whole_vectors ? Placement::detached : Placement::scheduled);
   }
-  for (Rank r = 0; r < context_.place.workers(); ++r, ++alive_)
-    context_.directory[r] =
-        spawn_worker(system_, &workers_.emplace_back(context_, r), &context_, me);
+  crew_.seat_all();
   return success();
 }
 
 Result<> Ride::await_engines() {
   Result<> all = success();
-  for (std::size_t ready = 0; ready < workers_.size();) {
+  for (std::size_t ready = 0; ready < crew_.riding();) {
     self_->receive(
         [&](const EngineReady& engine) {
           ++ready;
@@ -167,25 +165,21 @@ void Ride::train() {
   context_.live.begun.store(wall_seconds());
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
-  while (alive_ > 0) {
-    self_->receive(
-        [&](const EngineEnded& end) {
-          --alive_;
-          crashed_ += end.crashed;
-        },
-        [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+  while (crew_.riding() > 0) {
+    self_->receive([&](const EngineEnded& end) { crew_.ended(end); },
+                   [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
     look_around();
   }
   context_.live.ended.store(wall_seconds());
   if (summary_.ended_by.empty())
-    summary_.ended_by = crashed_ == workers_.size() ? "error" : "steps";
+    summary_.ended_by = crew_.lost() ? "error" : "steps";
 }
 
 void Ride::stop(const char* why) {
   if (!summary_.ended_by.empty()) return;
   summary_.ended_by = why;
   context_.budget.stop();
-  for (Rank r = 0; r < context_.place.workers(); ++r) tell(&*self_, context_.directory[r], Stop{});
+  crew_.stop();
 }
 
 /// Between messages: is it time to stop, to evaluate, to say how it goes?
@@ -284,7 +278,7 @@ Result<> Ride::finish(double started) {
   count_up();
   PACELINE_TRYV(flush());
   if (failure_.code) return failure_;
-  if (crashed_ == workers_.size())
+  if (crew_.lost())
     return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
                 (options_.directory / "metrics.jsonl").string());
   PACELINE_TRYV(name_skipped());
@@ -307,15 +301,18 @@ void Ride::count_up() {
   summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
   summary_.skipped = read.skipped;
   double coordination = 0, trained = 0;
-  const auto add_counts = [&](const RoleHost& host) {
-    for (const auto& [name, n] : host.counts()) summary_.events[name] += n;
+  const auto add_counts = [&](const auto& counts) {
+    for (const auto& [name, n] : counts) summary_.events[name] += n;
   };
-  for (const WorkerHost& worker : workers_) {
-    coordination += worker.coordination_seconds();
-    trained += worker.train_seconds();
-    add_counts(worker);
+  for (Rank rank = 0; rank < context_.place.workers(); ++rank) {
+    const SeatWords& seat = context_.words.seat(rank);
+    coordination += seat.coordination_seconds.load();
+    trained += seat.train_seconds.load();
+    summary_.decode_cpu_seconds += seat.decode_cpu_seconds.load();
+    summary_.data_wait_seconds += seat.data_wait_seconds.load();
+    add_counts(seat.counts.read());
   }
-  for (const ServiceHost& service : services_) add_counts(service);
+  for (const ServiceHost& service : services_) add_counts(service.counts());
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 
@@ -346,10 +343,9 @@ void Ride::end(const Actor& actor) {
 /// Ends whatever still lives, in an order in which nobody waits for somebody who is gone.
 void Ride::wind_up() {
   context_.budget.stop();
-  for (const RoleActor& role : context_.directory)
-    if (role) tell(&*self_, role, Stop{});
-  while (alive_ > 0)
-    self_->receive([&](const EngineEnded&) { --alive_; }, [](const Assessed&) {},
+  crew_.stop();
+  while (crew_.riding() > 0)
+    self_->receive([&](const EngineEnded& end) { crew_.ended(end); }, [](const Assessed&) {},
                    [](const EngineReady&) {});
   for (const RoleActor& role : context_.directory) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
@@ -411,7 +407,13 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRYV(check(given));
   RunOptions options = given;
   if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
-  RunContext context(options, network, data, planned_steps(options, data));
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  std::vector<Line> board(RunWords::bytes(options.workers) / sizeof(Line) + 1);
+  RunContext context(options, network, data,
+                     RunWords::make(std::as_writable_bytes(std::span(board)),
+                                    planned_steps(options, data), options.workers));
   context.place = {options.groups, options.workers / options.groups};
   context.protocol = find_protocol(options.protocol);
   PACELINE_TRY(context.hyper,

@@ -1,6 +1,6 @@
-// What the actors of one run share. run() owns it and outlives every actor; nobody else keeps
-// anything global. Threading: options, network, data, protocol and directory do not change once the
-// first Begin is sent; the rest guards itself.
+// What the actors of one run share in a process. Whoever spawns them owns it and outlives them;
+// nobody else keeps anything global. Threading: options, network, data, protocol and directory do
+// not change once the first Begin is sent; the rest guards itself.
 #pragma once
 
 #include <algorithm>
@@ -8,23 +8,25 @@
 #include <vector>
 
 #include "paceline/actors/group_arenas.h"
-#include "paceline/actors/live_state.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/protocol.h"
 #include "paceline/actors/run.h"
-#include "paceline/actors/step_budget.h"
+#include "paceline/actors/run_words.h"
 #include "paceline/actors/thread_clock.h"
 #include "paceline/compute/device.h"
 
 namespace paceline {
 
 struct RunContext {
-  RunContext(const RunOptions& o, const Network& n, const Data& d, std::uint64_t planned_steps)
-      : options(o), network(n), data(d), budget(planned_steps) {}
+  RunContext(const RunOptions& o, const Network& n, const Data& d, RunWords& w)
+      : options(o), network(n), data(d), words(w), budget(w.budget), live(w.live) {}
 
   const RunOptions& options;
   const Network& network;
   const Data& data;
+  RunWords& words;
+  StepBudget& budget;  ///< of `words`
+  LiveState& live;     ///< of `words`
   Place place;
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
@@ -32,8 +34,6 @@ struct RunContext {
   std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
   std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
   std::unique_ptr<GroupArenas> arenas;
-  StepBudget budget;
-  LiveState live;
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;

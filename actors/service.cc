@@ -108,6 +108,7 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
       [=](Drain) {
         return caf::result<std::uint64_t, bool>{host->handled(), host->settled()};
       },
+      [=](Seated) {},
   };
 }
 

@@ -13,13 +13,16 @@ using Clock = std::chrono::steady_clock;
 }  // namespace
 
 WorkerHost::WorkerHost(RunContext& context, Rank rank)
-    : ActorHost(context, {rank}), metered_math_(math(), coordination_cpu_) {}
+    : ActorHost(context, {rank}),
+      seat_(context.words.seat(rank)),
+      metered_math_(math(), coordination_) {}
 
 bool WorkerHost::start(GradientOp& op) {
-  PACELINE_CHECK(claimed_ || running(), "worker {}: a gradient beyond the budget", self().index);
-  claimed_ = false;
+  PACELINE_CHECK(seat_.claimed.load() || running(), "worker {}: a gradient beyond the budget", self().index);
+  seat_.claimed.store(false);
   op.loss = engine_->gradient(op.at, op.g, rng());
   context_.live.steps.fetch_add(1);
+  seat_.steps.fetch_add(1);
   report_progress(op.loss);
   return true;
 }
@@ -45,17 +48,18 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 bool WorkerHost::running() {
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
-  return claimed_ || (claimed_ = context_.budget.claim());
+  if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
+  return seat_.claimed.load();
 }
 
 void WorkerHost::pull(const Pull& pull) {
-  const CpuTime time(coordination_cpu_);
+  const CpuTime time(coordination_);
   RoleHost::pull(pull);
 }
 
 void WorkerHost::update(std::span<const Pull> pulls) {
   if (pulls.empty()) return RoleHost::update(pulls);
-  const CpuTime time(coordination_cpu_, coordination_share(pulls.size()));
+  const CpuTime time(coordination_, coordination_share(pulls.size()));
   RoleHost::update(pulls);
 }
 
@@ -109,9 +113,9 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
     changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
   }
   if (built && begun_) {
-    const double since = wall_seconds();
+    begun_at_ = wall_seconds();
     live_role();
-    train_seconds_ = wall_seconds() - since;
+    write_figures();
   }
   if (const std::exception_ptr error = role_.error()) try {
       std::rethrow_exception(error);
@@ -138,7 +142,7 @@ void WorkerHost::live_role() {
       wait_for_pin(op);
       parked = op.role;
     }
-    blocked_ += wall_seconds() - since;
+    coordination_ += wall_seconds() - since;
     parked.resume();
   }
 }
@@ -185,60 +189,76 @@ void WorkerHost::report_progress(double loss) {
                                                  context_.live.learning_rate.load(), steps() + 1});
   reported_at_ = now;
   reported_steps_ = steps() + 1;
+  write_figures();
+}
+
+/// Adds what the seat does not have yet.
+void WorkerHost::write_figures() {
+  const double now = wall_seconds();
+  seat_.train_seconds.fetch_add(now - std::exchange(begun_at_, now));
+  seat_.coordination_seconds.fetch_add(std::exchange(coordination_, 0.0));
+  for (const auto& [name, n] : counts())
+    if (const std::uint64_t more = n - std::exchange(counted_[name], n)) seat_.counts.add(name, more);
 }
 
 namespace {
 
 struct FrontState {
   static constexpr const char* name = "worker";
-  bool crashed = false;
+  Rider* rider = nullptr;
+  bool crashed = false;  // the last rider
 };
 
-RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, WorkerHost* host,
-                               RunContext* context, const caf::actor& run) {
+RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, RunContext* context,
+                               Rank rank, const caf::actor& run) {
   const auto send_back = [=](const Packet& packet) {
-    if (packet.kind != 0) host->send({packet.from}, gone_packet(host->self(), state(self).crashed));
+    if (packet.kind == 0) return;
+    const Packet gone = gone_packet(context->place.worker(rank), state(self).crashed);
+    anonymously_tell(context->directory[packet.from], to_wire(gone));
   };
   return {
       [=](const Wire& wire) {
         const Packet packet = to_packet(wire);
-        if (!host->deliver(packet)) send_back(packet);
+        Rider* rider = state(self).rider;
+        if (!rider || !rider->deliver(packet)) send_back(packet);
       },
-      [=](Begin) { host->begin(); },
-      [=](Stop) { host->wake(); },
+      [=](Begin) {
+        if (Rider* rider = state(self).rider) rider->begin();
+      },
+      [=](Stop) {
+        if (Rider* rider = state(self).rider) rider->wake();
+      },
       [=](Tick) {},
-      [=](const Fetched& fetched) { host->fetched(fetched.ticket); },
+      [=](const Fetched& fetched) {
+        if (Rider* rider = state(self).rider) rider->fetched(fetched.ticket);
+      },
       [=](const EngineEnded& end) {
-        state(self).crashed = end.crashed;
-        const Place& place = context->place;
-        for (const Address service : {place.leader(place.group(host->self())), place.global()})
-          if (context->directory[service.index])
-            host->send(service, gone_packet(host->self(), end.crashed));
-        Inbox left = host->close();
+        FrontState& seat = state(self);
+        seat.crashed = end.crashed;
+        Inbox left = std::exchange(seat.rider, nullptr)->close();
         for (Packet packet; left.take(Wanted{}, packet);) send_back(packet);
         anonymously_tell(run, end);
       },
       [=](Drain) {
         return caf::result<std::uint64_t, bool>{0, true};
       },
+      [=](Seated seated) { state(self).rider = seated.rider; },
   };
 }
 
 }  // namespace
 
-RoleActor spawn_worker(caf::actor_system& system, WorkerHost* host, RunContext* context,
-                       const caf::actor& run) {
-  RoleActor worker = system.spawn(front, host, context, run);
-  try {
-    system.spawn<caf::detached>([host, worker, run](caf::event_based_actor* self) {
-      const EngineEnded end = host->live(run);
-      tell(self, worker, end);
-    });
-  } catch (...) {  // no thread to be had
-    caf::anon_send_exit(worker, caf::exit_reason::kill);
-    throw;
-  }
-  return worker;
+RoleActor spawn_front(caf::actor_system& system, RunContext* context, Rank rank,
+                      const caf::actor& run) {
+  return system.spawn(front, context, rank, run);
+}
+
+void spawn_engine(caf::actor_system& system, WorkerHost* host, const RoleActor& front,
+                  const caf::actor& run) {
+  system.spawn<caf::detached>([host, front, run](caf::event_based_actor* self) {
+    const EngineEnded end = host->live(run);
+    tell(self, front, end);
+  });
 }
 
 }  // namespace paceline

@@ -60,7 +60,7 @@ class ActorStage {
  public:
   ActorStage(const Protocol& protocol, Place place, const Settings& settings, const Sgd& sgd)
       : network_(Network::named("cnn7", {3, 28, 28}, 10).value()),
-        context_(options_, network_, data_, 0) {
+        context_(options_, network_, data_, words_) {
     options_.sgd = sgd;
     context_.place = place;
     context_.protocol = &protocol;
@@ -129,6 +129,7 @@ class ActorStage {
   RunOptions options_;
   Network network_;
   Data data_;
+  RunWords words_{0};  // without seats: workers here are services
   RunContext context_;
   std::deque<ServiceHost> services_;
   std::deque<StagedWorker> workers_;
