@@ -65,7 +65,8 @@ struct RunOptions {
 
   Evaluate evaluate = Evaluate::beside;
   double evaluate_every = 10;  ///< seconds of training
-  double patience = 30;        ///< seconds: how long anyone waits for anybody
+  double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
+  std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
   std::filesystem::path
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "paceline/actors/group_arenas.h"
@@ -12,6 +13,7 @@
 #include "paceline/actors/protocol.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/run_words.h"
+#include "paceline/actors/step_times.h"
 #include "paceline/actors/thread_clock.h"
 #include "paceline/compute/device.h"
 
@@ -37,6 +39,34 @@ struct RunContext {
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
+
+  /// How the steps of the slowest worker are; nothing while somebody has taken too few.
+  std::optional<StepSummary> slowest() const {
+    StepSummary slowest;
+    for (Rank rank = 0; rank < place.workers(); ++rank) {
+      const SeatWords& seat = words.seat(rank);
+      const StepSummary steps{seat.step_median.load(), seat.step_spread.load()};
+      if (steps.median == 0) return std::nullopt;
+      if (steps.generous() > slowest.generous()) slowest = steps;
+    }
+    return slowest;
+  }
+  /// How long anyone waits for what others do within `steps` steps of theirs, in seconds.
+  double patience(std::uint64_t steps, const std::optional<StepSummary>& slowest) const {
+    if (options.patience > 0) return options.patience;
+    return slowest ? adapted_patience(*slowest, steps) : kFirstPatience;
+  }
+  double patience(std::uint64_t steps) const { return patience(steps, slowest()); }
+  /// Whose newest published parameters are the run's result so far; nobody's before the first
+  /// election or publish.
+  Address leading() const {
+    const Rank rank = live.leader.load();
+    const Address best = protocol->has_centre() ? place.global()
+                         : rank != kNobody      ? place.worker(rank)
+                         : place.workers() == 1 ? place.worker(0)
+                                                : Address{};
+    return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
+  }
 
   double train_seconds() const { return live.train_seconds(wall_seconds()); }
   /// How much of the budget is used, in the middle of the step that is being taken: by the clock, by

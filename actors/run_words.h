@@ -42,6 +42,9 @@ struct alignas(64) SeatWords {
   std::atomic<std::int64_t> alive_at{0};  ///< wall_seconds() in ns, when it last showed
   std::atomic<std::uint64_t> steps{0};    ///< gradients
   std::atomic<bool> claimed{false};       ///< has a step of the budget that it has not taken yet
+  std::atomic<std::uint32_t> generation{0};  ///< how many had the rank before; set before it sits
+  /// Of its last steps (StepSummary), in seconds; 0: too few yet.
+  std::atomic<double> step_median{0}, step_spread{0};
   std::atomic<double> coordination_seconds{0}, train_seconds{0};
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
   CountWords counts;

@@ -17,6 +17,8 @@ class ScoreWindow {
   explicit ScoreWindow(std::size_t batches) : losses_(batches) {
     PACELINE_CHECK(batches > 0, "an empty score window");
   }
+  /// As if nothing had been added yet.
+  void clear() { added_ = 0; }
   void add(double loss) { losses_[added_++ % losses_.size()] = loss; }
   double score() const {
     if (added_ < losses_.size()) return std::numeric_limits<double>::infinity();

@@ -87,7 +87,7 @@ void ServiceHost::end() {
 }
 
 void ServiceHost::send_back(const Packet& packet) {
-  if (packet.kind != 0) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
+  if (!packet.news()) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
 }
 
 namespace {
