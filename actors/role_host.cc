@@ -49,6 +49,13 @@ Vector RoleHost::vector(std::string_view name) {
   return vectors_.emplace(std::string(name), allocate(name)).first->second;
 }
 
+std::span<double> RoleHost::numbers(std::string_view name, std::size_t count) {
+  std::vector<double>& numbers = numbers_[std::string(name)];
+  if (numbers.empty()) numbers.resize(count);
+  PACELINE_CHECK(numbers.size() == count, "{} numbers '{}', not {}", numbers.size(), name, count);
+  return numbers;
+}
+
 void RoleHost::count(std::string_view name, std::uint64_t n) {
   if (const auto it = counts_.find(name); it != counts_.end())
     it->second += n;

@@ -20,6 +20,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "paceline/actors/event.h"
 #include "paceline/actors/packet.h"
@@ -133,12 +134,19 @@ class RoleHost {
   /// and tests find vectors by name.
   Vector vector(std::string_view name);
   const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
+  /// Numbers of the role's own, made on first use: zeros. They stay where they are.
+  std::span<double> numbers(std::string_view name, std::size_t count);
 
   /// Counts what happens, by name.
   void count(std::string_view name, std::uint64_t n = 1);
   const std::map<std::string, std::uint64_t, std::less<>>& counts() const { return counts_; }
   std::uint64_t steps() const { return steps_; }  ///< gradients taken
   void count_step() { ++steps_; }
+  /// Goes on where another host of this role was.
+  void continue_from(std::uint64_t steps, std::uint64_t rng) {
+    steps_ = steps;
+    rng_.restore(rng);
+  }
 
   /// Notes a sign of life; the port calls it for each message that the role takes.
   void heard(const Packet& packet) { heard_[packet.from] = {now(), packet.round}; }
@@ -163,6 +171,7 @@ class RoleHost {
   Rng rng_;
   std::uint64_t steps_ = 0;
   std::map<std::string, Vector, std::less<>> vectors_;
+  std::map<std::string, std::vector<double>, std::less<>> numbers_;
   std::map<std::string, std::uint64_t, std::less<>> counts_;
   std::map<std::uint32_t, Sign> heard_;
 };

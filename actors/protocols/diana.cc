@@ -56,6 +56,12 @@ struct Diana {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
+  static constexpr bool synchronous = true;
+  static Kept kept(Role role, const Hyper&) {
+    if (role == Role::worker) return {{"h"}, {}};
+    if (role == Role::global) return {{"momentum", "h"}, {}};
+    return {};
+  }
   static bool takes(Momentum form) { return form != Momentum::sutskever; }
 
   static Task<> worker(Port<Diana> port) {

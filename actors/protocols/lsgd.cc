@@ -93,6 +93,13 @@ struct Lsgd {
   /// Leaders name slots; what is brought from group to group the runtime moves.
   static bool whole_vectors(Role role) { return role == Role::worker; }
 
+  /// A score needs a window of losses: one that began anew would keep a worker from leading.
+  static Kept kept(Role role, const Hyper& h) {
+    if (role != Role::worker) return {};
+    return {{}, {{kWindow, ScoreWindow::numbers(h.score_window)}}};
+  }
+  static constexpr const char* kWindow = "window";
+
   // ---- worker ----
 
   /// A worker's losses and offers.
@@ -100,7 +107,9 @@ struct Lsgd {
     Port<Lsgd> port;
     ScoreWindow window;
 
-    explicit Offer(Port<Lsgd> p) : port(p), window(p.hyper().score_window) {}
+    explicit Offer(Port<Lsgd> p)
+        : port(p),
+          window(p.numbers(kWindow, ScoreWindow::numbers(p.hyper().score_window))) {}
     void send(std::uint64_t version, std::uint64_t round) {
       // A loss may stay finite on parameters that are not: max(NaN, 0) is 0 in many a ReLU.
       const double score = port.math().finite(port.x()) ? window.score() : INFINITY;
