@@ -61,6 +61,18 @@ struct EngineEnded {  ///< engine -> front, front -> run
   Rank rank = 0;
   bool crashed = false;
 };
+struct LastWord {  ///< postman -> run: an engine of a process has ended, and the process ends, too
+  EngineEnded end;
+};
+struct ProcessEnded {  ///< postman -> run, after all that the worker's process has sent
+  Rank rank = 0;
+};
+struct Trouble {  ///< postman -> run: why the run cannot go on
+  Error error;
+};
+struct Skipped {  ///< postman -> run: an image file that a worker could not read
+  std::string name, reason;
+};
 struct Assess {  ///< run -> evaluator
   enum class What : std::uint8_t { prepare, leader, mean, snapshot, snapshots, checkpoint };
   What what = What::leader;
@@ -113,6 +125,10 @@ PACELINE_LOCAL(Fetch)
 PACELINE_LOCAL(Fetched)
 PACELINE_LOCAL(EngineReady)
 PACELINE_LOCAL(EngineEnded)
+PACELINE_LOCAL(LastWord)
+PACELINE_LOCAL(ProcessEnded)
+PACELINE_LOCAL(Trouble)
+PACELINE_LOCAL(Skipped)
 PACELINE_LOCAL(Assess)
 PACELINE_LOCAL(Assessed)
 PACELINE_LOCAL(Observation)

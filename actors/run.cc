@@ -12,12 +12,13 @@
 #include "paceline/actors/crew.h"
 #include "paceline/actors/evaluator.h"
 #include "paceline/actors/metrics_file.h"
-#include "paceline/actors/protocol_settings.h"
+#include "paceline/actors/node_arena.h"
+#include "paceline/actors/node_post.h"
 #include "paceline/actors/recorder.h"
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
-#include "paceline/actors/undecayed.h"
+#include "paceline/actors/worker_processes.h"
 #include "paceline/layers/atomic_file.h"
 
 namespace paceline {
@@ -38,7 +39,7 @@ std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
 /// caller.
 class Ride {
  public:
-  Ride(caf::actor_system& system, RunContext& context, RunControl& control,
+  Ride(caf::actor_system& system, RunContext& context, NodeArena& node, RunControl& control,
        const std::function<void(const Progress&)>& progress)
       : context_(context),
         options_(context.options),
@@ -47,7 +48,10 @@ class Ride {
         read_before_(context.data.reading()),
         system_(system),
         self_(system),
-        crew_(system, context, caf::actor_cast<caf::actor>(self_)) {}
+        post_(context, node, me()),
+        processes_(context, node, post_.to_self()),
+        crew_(system, context, me(),
+              options_.isolation == Isolation::process ? &processes_ : nullptr) {}
 
   Result<RunSummary> go() {
     Result<> all = success();
@@ -63,6 +67,8 @@ class Ride {
   }
 
  private:
+  caf::actor me() { return caf::actor_cast<caf::actor>(self_); }
+  void listen();
   Result<> ride();
   Result<> spawn();
   Result<> await_engines();
@@ -93,6 +99,8 @@ class Ride {
   const Reading read_before_;  // the data may have served another run
   caf::actor_system& system_;
   caf::scoped_actor self_;
+  NodePost post_;
+  WorkerProcesses processes_;
   Crew crew_;
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
@@ -121,8 +129,7 @@ Result<> Ride::ride() {
 Result<> Ride::spawn() {
   PACELINE_TRY(auto file, MetricsFile::create(options_.directory / "metrics.jsonl"));
   context_.recorder = spawn_recorder(system_, std::move(file), &context_);
-  const caf::actor me = caf::actor_cast<caf::actor>(self_);
-  evaluator_ = spawn_evaluator(system_, &context_, me);
+  evaluator_ = spawn_evaluator(system_, &context_, me());
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
     context_.couriers.push_back(spawn_courier(system_, &context_, group, Placement::detached));
   context_.directory.resize(context_.place.roles());
@@ -133,30 +140,42 @@ Result<> Ride::spawn() {
           spawn_service(system_, &services_.emplace_back(context_, Address{i}),
                         kind.whole_vectors ? Placement::detached : Placement::scheduled);
   }
-  crew_.seat_all();
+  PACELINE_TRYV(crew_.seat_all());
+  if (options_.isolation == Isolation::process)
+    post_.start(system_, [this] { return processes_.flush(); });
   return success();
 }
 
+/// Waits for the next message, or a while.
+void Ride::listen() {
+  self_->receive([&](const EngineReady& engine) { crew_.ready(engine); },
+                 [&](const EngineEnded& end) { crew_.ended(end); },
+                 [&](const LastWord& word) { crew_.last_word(word.end); },
+                 [&](const ProcessEnded& ended) { crew_.process_ended(ended.rank); },
+                 [&](const Trouble& trouble) {
+                   if (!failure_.code) failure_ = trouble.error;
+                   stop("error");
+                 },
+                 [&](const Skipped& skipped) {
+                   summary_.skipped.emplace(skipped.name, skipped.reason);
+                 },
+                 [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+  crew_.look_around();
+}
+
 Result<> Ride::await_engines() {
-  Result<> all = success();
-  for (std::size_t ready = 0; ready < crew_.riding();) {
-    self_->receive(
-        [&](const EngineReady& engine) {
-          ++ready;
-          if (engine.error.code && all)
-            all = fail(engine.error.code, "worker {}: {}", engine.rank, engine.error.message);
-        },
-        caf::after(250ms) >> [] {});
+  while (!crew_.all_ready() && !crew_.failure().code) {
+    listen();
     if (control_.stopping()) stop("interrupt");
   }
-  return all;
+  if (crew_.failure().code) return crew_.failure();
+  return success();
 }
 
 /// Before anything is measured: the evaluator times its convolutions, too.
 Result<> Ride::prepare_evaluator() {
   assess(Assess::What::prepare, {});
-  while (assessing_)
-    self_->receive([&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+  while (assessing_) listen();
   if (failure_.code) return failure_;
   return success();
 }
@@ -166,8 +185,7 @@ void Ride::train() {
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
   while (crew_.riding() > 0) {
-    self_->receive([&](const EngineEnded& end) { crew_.ended(end); },
-                   [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+    listen();
     look_around();
   }
   context_.live.ended.store(wall_seconds());
@@ -223,7 +241,7 @@ void Ride::assessed(const Assessed& result) {
 
 void Ride::await_assessment() {
   while (assessing_) {
-    self_->receive([&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+    listen();
     report("evaluate");
   }
 }
@@ -299,7 +317,7 @@ void Ride::count_up() {
   const Reading read = context_.data.reading();
   summary_.decode_cpu_seconds = read.decode_cpu_seconds - read_before_.decode_cpu_seconds;
   summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
-  summary_.skipped = read.skipped;
+  summary_.skipped.insert(read.skipped.begin(), read.skipped.end());
   double coordination = 0, trained = 0;
   const auto add_counts = [&](const auto& counts) {
     for (const auto& [name, n] : counts) summary_.events[name] += n;
@@ -344,9 +362,8 @@ void Ride::end(const Actor& actor) {
 void Ride::wind_up() {
   context_.budget.stop();
   crew_.stop();
-  while (crew_.riding() > 0)
-    self_->receive([&](const EngineEnded& end) { crew_.ended(end); }, [](const Assessed&) {},
-                   [](const EngineReady&) {});
+  while (crew_.riding() > 0) listen();
+  post_.end();
   for (const RoleActor& role : context_.directory) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
   end(evaluator_);
@@ -406,27 +423,14 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                        const std::function<void(const Progress&)>& progress) {
   PACELINE_TRYV(check(given));
   RunOptions options = given;
-  if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
-  struct alignas(64) Line {
-    std::byte bytes[64];
-  };
-  std::vector<Line> board(RunWords::bytes(options.workers) / sizeof(Line) + 1);
-  RunContext context(options, network, data,
-                     RunWords::make(std::as_writable_bytes(std::span(board)),
-                                    planned_steps(options, data), options.workers));
-  context.place = {options.groups, options.workers / options.groups};
-  context.protocol = find_protocol(options.protocol);
-  PACELINE_TRY(context.hyper,
-               context.protocol->hyper(settings_for(*context.protocol, options), context.place));
-  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
-  context.initial.resize(network.layout().all_elements());
-  network.initialise(context.initial, options.seed);
-  if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());
-  options.sgd.undecayed = context.undecayed;
+  PACELINE_TRY(NodeArena node, NodeArena::create(options.place(), network.layout().hash(),
+                                                 planned_steps(options, data)));
+  RunContext context(options, network, data, node.words());
+  PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
-                                                network.layout(), context.place));
+                                                network.layout(), context.place, node.name()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
-  return Ride(system, context, control, progress).go();
+  return Ride(system, context, node, control, progress).go();
 }
 
 }  // namespace paceline

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/actors/place.h"
 #include "paceline/compute/learning_rate.h"
 #include "paceline/compute/vector_math.h"
 #include "paceline/layers/input/batch_stream.h"
@@ -27,6 +28,8 @@ namespace paceline {
 
 enum class Mode : std::uint8_t { barrier, nonblocking };
 enum class Evaluate : std::uint8_t { beside, after };
+/// What a worker is: a thread of this process, or a process of its own, which may die alone.
+enum class Isolation : std::uint8_t { thread, process };
 
 /// Everything that decides a run. Times are seconds; `workers` is over all groups.
 struct RunOptions {
@@ -38,6 +41,10 @@ struct RunOptions {
   std::uint32_t score_window = 10;         ///< batches
   std::uint64_t staleness = 8;             ///< versions; older leaders are skipped and counted
   std::size_t batch = 128;                 ///< per worker
+  Isolation isolation = Isolation::thread;
+  /// With processes: the program and first arguments that start one, which ends up in
+  /// ride_in_process() with the same options, network and data; "--segment S --rank R" is appended.
+  std::vector<std::string> worker_command;
   unsigned threads = 1;                    ///< per worker
   std::string device = "cpu";
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
@@ -62,6 +69,8 @@ struct RunOptions {
   std::filesystem::path
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt
+
+  Place place() const { return {groups, workers / groups}; }
 };
 
 /// One line's worth of state, several times a second.

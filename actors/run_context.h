@@ -68,4 +68,9 @@ struct RunContext {
   }
 };
 
+/// Fills in what follows from the options, the same in every process of the run: place, protocol,
+/// hyper, device, initial, undecayed.
+/// @param options  the context's; gets what was left to defaults
+Result<> prepare(RunContext& context, RunOptions& options);
+
 }  // namespace paceline
