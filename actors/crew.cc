@@ -37,6 +37,7 @@ void Crew::ready(const EngineReady& ready) {
 }
 
 void Crew::ended(const EngineEnded& end) {
+  context_.words.seat(end.rank).gone.store(true);
   --riding_;
   crashed_ += end.crashed;
   tell_leaders(end.rank, end.crashed);

@@ -46,6 +46,7 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 }
 
 bool WorkerHost::running() {
+  answer_checkpoint();
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
@@ -114,7 +115,12 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
   }
   if (built && begun_) {
     begun_at_ = wall_seconds();
+    reported_at_ = context_.train_seconds();
+    reported_steps_ = steps();
+    seat_.saved.store(0);
+    seat_.gone.store(false);
     live_role();
+    if (!role_.error()) save(kLastState);
     write_figures();
   }
   if (const std::exception_ptr error = role_.error()) try {
@@ -157,6 +163,7 @@ Result<> WorkerHost::build() {
                                           context_.data, context_.stream(self().index)));
   for (const char* name : {"x", "g", "momentum"})
     vector(name);  // touched here, by the thread that will use them
+  restore();
   return success();
 }
 
@@ -243,6 +250,7 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, Run
         return caf::result<std::uint64_t, bool>{0, true};
       },
       [=](Seated seated) { state(self).rider = seated.rider; },
+      [=](SaveState) { return false; },
   };
 }
 

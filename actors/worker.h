@@ -52,6 +52,9 @@ class WorkerHost final : public ActorHost, public Rider {
  private:
   Result<> build();
   void live_role();
+  void restore();
+  void answer_checkpoint();
+  bool save(std::uint64_t request);
   void wait_for_message(ReceiveOp& op);
   void wait_for_pin(PinOp& op);
   void report_progress(double loss);

@@ -121,7 +121,7 @@ Result<> put_folder_in_place(const std::filesystem::path& from, const std::files
   if (failed == ENOTEMPTY || failed == EEXIST) {
     const bool exchanged = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(),
                                        RENAME_EXCHANGE) == 0;
-    const std::filesystem::path old = exchanged ? from : from.string() + ".old";
+    const std::filesystem::path old = exchanged ? from.string() : from.string() + ".old";
     failed = exchanged || (::rename(to.c_str(), old.c_str()) == 0 &&
                            ::rename(from.c_str(), to.c_str()) == 0)
                  ? 0
