@@ -35,11 +35,11 @@ struct MailboxShape {
 struct ArenaOptions {
   std::string name;               ///< what it is for: "group0"; letters, digits, '-' and '_'
   std::uint64_t layout_hash = 0;  ///< of the flat vector that the slots hold
-  std::vector<SlotShape> slots;
-  std::size_t pins = 0;    ///< pin words a slot; 0: 64
-  std::vector<MailboxShape> mailboxes;
+  std::vector<SlotShape> slots = {};
+  std::size_t pins = 0;  ///< pin words a slot; 0: 64
+  std::vector<MailboxShape> mailboxes = {};
   std::size_t board_bytes = 0;  ///< words of the users' own: zero at first, on a cache line
-  bool huge_pages = true;  ///< ask for them; taken when the system gives them
+  bool huge_pages = true;       ///< ask for them; taken when the system gives them
 };
 
 class Arena {
@@ -77,6 +77,10 @@ class Arena {
   std::size_t clear_pins(std::int32_t pid, std::uint64_t start_time) {
     return clear_pins(ProcessIdentity{pid, start_time});
   }
+  /// Gives up what a sender that has ended was writing, in all mailboxes, and has their receivers
+  /// look again; its supervisor calls this. Returns how many letters there were.
+  /// @pre the process has ended, and no other one bears its number yet
+  std::size_t clear_claims(SenderId sender);
 
  private:
   struct Mapping;

@@ -21,8 +21,9 @@ namespace paceline {
 
 /// How a process ended.
 struct ProcessEnd {
-  int code = 0;    ///< of exit(); meaningless after a signal
-  int signal = 0;  ///< that killed it; 0: none
+  static constexpr int kUnknown = -1;  ///< somebody else collected it, or SIGCHLD is ignored
+  int code = 0;                        ///< of exit(), or kUnknown; meaningless after a signal
+  int signal = 0;                      ///< that killed it; 0: none
   bool orderly() const { return signal == 0 && code == 0; }
   /// For people: "exit code 3", "killed by signal 9 (Killed)".
   std::string words() const;
@@ -32,7 +33,7 @@ class ChildProcess {
  public:
   /// @param command  the program, looked up in PATH unless it has a slash, and its arguments
   /// @param environment  "NAME=value" to set besides this process's own
-  /// @return an error that names the program
+  /// @return an error that names the program: it cannot be run, or not be watched
   static Result<ChildProcess> start(const std::vector<std::string>& command,
                                     const std::vector<std::string>& environment = {});
 
@@ -50,6 +51,7 @@ class ChildProcess {
   void kill(int signal) const;
   /// Waits for its end, and collects it. The answer stays the same from then on.
   /// @return nothing when it still runs after `within`
+  /// @pre *this
   std::optional<ProcessEnd> wait(std::chrono::nanoseconds within);
 
  private:

@@ -1,11 +1,15 @@
 // A bounded queue of small messages in shared memory: many senders in many processes, one receiver.
-// The words live in an Arena; a Mailbox is a view of them, copied freely. Threading: send() from any
-// thread of any attached process; take() and wait() from one thread at a time, the receiver's.
+// The words live in an Arena; a Mailbox is a view of them, copied freely. Threading: send(), wake()
+// and the figures from any thread of any attached process; take() and wait() from one thread at a
+// time, the receiver's; clear_claims() from the supervisor's.
 //   MB-1 What one thread sends comes in the order sent; nothing comes twice, nothing half-written.
 //   MB-2 What does not fit is refused at the sender: nobody waits for room.
-//   MB-3 A sender that dies while it writes leaves a claimed place; its supervisor clears that, and
-//        until then the receiver waits there while others go on sending.
+//   MB-3 A sender that dies while it sends leaves a claimed place, or a receiver asleep; its
+//        supervisor clears that for every sender that ends. Until then the receiver may wait there,
+//        while others go on sending.
 //   MB-4 A receiver that looks often costs nobody a system call; one that sleeps is woken at once.
+//   MB-5 A receiver that dies loses at most the letter in its hands: another process that attaches
+//        goes on where it was, and may be given that letter once more.
 #pragma once
 
 #include <chrono>
@@ -42,16 +46,18 @@ class Mailbox {
   /// @pre sender < kMostSenders
   bool send(SenderId sender, const Letter& letter) const;
 
-  /// The oldest letter, if its sender has finished it.
+  /// The oldest letter, if its sender has finished it. @return false, `letter` as it was, else
   bool take(Letter& letter) const;
-  /// The same; waits for one, first awake for a few microseconds, then asleep.
-  /// @return false when none came `within`
+  /// The same; waits for one, first awake for a few microseconds (where there is more than one
+  /// core), then asleep.
+  /// @return false when none came `within`, or wake() was called
   bool wait(Letter& letter, std::chrono::nanoseconds within) const;
-  /// Wakes a receiver that sleeps, with nothing: its wait() returns false.
+  /// Calls the receiver away with nothing: the wait() that it is in, or else its next one, returns
+  /// false at once, unless there is a letter to return.
   void wake() const;
 
-  /// Gives up what a process that has ended was writing; its supervisor calls this. @return how many
-  /// places there were
+  /// Gives up what a process that has ended was writing, and has the receiver look again; its
+  /// supervisor calls this, whatever that process did last. @return how many places there were
   /// @pre the process has ended, and no other one bears its number yet
   std::size_t clear_claims(SenderId sender) const;
 
