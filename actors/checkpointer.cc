@@ -58,7 +58,7 @@ class Checkpointer {
   void release() { words_.released.store(words_.asked.load()); }
 
   bool write(const States& states);
-  void take_model(const States& states, Checkpoint& checkpoint);
+  void take_model(Checkpoint& checkpoint);
   void fault(std::string text);
   void record(Event event) {
     anonymously_tell(context_.recorder,
@@ -289,7 +289,7 @@ bool Checkpointer::write(const States& states) {
   if (states.centre)
     c.centre = role_checkpoint(context_.centre_state, math, states.centre.bytes());
   if (written_ == c.steps) return true;
-  take_model(states, c);
+  take_model(c);
   const auto files =
       write_checkpoint(options_.directory, c, context_.network.layout(),
                        checkpoint_metadata(context_.network, context_.data), options_.keep_checkpoints);
@@ -304,7 +304,7 @@ bool Checkpointer::write(const States& states) {
 }
 
 /// The parameters that lead, with running statistics: a centre's are the workers' mean.
-void Checkpointer::take_model(const States& states, Checkpoint& c) {
+void Checkpointer::take_model(Checkpoint& c) {
   const Layout& layout = context_.network.layout();
   const VectorMath& math = context_.device->math();
   model_.resize(layout.all_elements());
