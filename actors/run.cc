@@ -473,6 +473,10 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                        const Data& data, RunControl& control,
                        const std::function<void(const Progress&)>& progress) {
   PACELINE_TRYV(check(given));
+  if (given.isolation == Isolation::process && given.worker_command.empty())
+    return fail(std::errc::invalid_argument,
+                "isolation process without a worker_command: give the program that starts a "
+                "worker, as paceline train does");
   RunOptions options = given;
   if (options.resume) PACELINE_TRYV(check_resume(options, network, planned_steps(options, data)));
   PACELINE_TRY(NodeArena node, NodeArena::create(options.place(), network.layout().hash(),

@@ -97,12 +97,15 @@ class Process {
 
   /// Returns when the proxies have sent all that the engine and the front told them.
   void drain() {
-    const auto answered = [&](const auto& actor, auto question) {
-      if (actor) ask(&*self_, actor, 10s, question).receive([](auto&&...) {}, [](const caf::error&) {});
+    const auto sent = [&](const auto& actor) {
+      if (actor)
+        ask(&*self_, actor, 10s, Drain{})
+            .receive([](std::uint64_t, bool) {}, [](const caf::error&) {});
     };
-    for (const RoleActor& role : context_.directory) answered(role, Drain{});
-    for (const CourierActor& courier : context_.couriers) answered(courier, Drain{});
-    answered(context_.recorder, Flush{});
+    for (const RoleActor& role : context_.directory) sent(role);
+    for (const CourierActor& courier : context_.couriers) sent(courier);
+    ask(&*self_, context_.recorder, 10s, Flush{})
+        .receive([](const Error&) {}, [](const caf::error&) {});
   }
 
   /// What this process alone knows.

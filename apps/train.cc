@@ -8,46 +8,22 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <memory>
 #include <thread>
 
 #include "paceline/actors/caf_compat.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/summary.h"
-#include "paceline/apps/decode_threads.h"
 #include "paceline/apps/interrupt.h"
 #include "paceline/apps/progress_line.h"
 #include "paceline/apps/run_directory.h"
+#include "paceline/apps/run_parts.h"
 #include "paceline/apps/train_options.h"
 #include "paceline/apps/train_report.h"
-#include "paceline/compute/device.h"
 
 namespace paceline {
 namespace {
 
-/// What is opened before a folder is made: a mistake here leaves nothing behind.
-struct Parts {
-  Data data;
-  Network network;
-  std::string device;  ///< its description
-};
-
-Result<Parts> open_parts(const TrainOptions& options) {
-  PACELINE_TRY(const std::unique_ptr<Device> device,
-               open_device(options.run.device, {.threads = options.run.threads}));
-  PACELINE_TRY(Data data,
-               open_data(options.data, {.image_size = options.image_size,
-                                        .usual_image_size = options.description.image.height}));
-  PACELINE_TRYV(check_decode_threads(data, options.run.decode_threads));
-  const Shape image = options.description.cropped(data.train->image);
-  PACELINE_TRY(Network network,
-               Network::build(options.description, {.image = image,
-                                                    .classes = data.train->classes,
-                                                    .label_smoothing = options.label_smoothing}));
-  return Parts{std::move(data), std::move(network), device->description()};
-}
-
-Result<RunSummary> run_in_system(const TrainOptions& options, const Parts& parts,
+Result<RunSummary> run_in_system(const TrainOptions& options, const RunParts& parts,
                                  RunControl& control, ProgressLine* line) {
   // Options are set, never parsed: the command line is ours alone.
   caf::actor_system_config config;
@@ -84,7 +60,7 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   RunControl control;
   const auto interrupt = Interrupt::watch(control);  // before any other thread
   if (!interrupt) return refuse("train", interrupt.error());
-  const auto parts = open_parts(options);
+  const auto parts = open_run_parts(options);
   if (!parts) return refuse("train", parts.error());
   if (control.stopping()) return kInterrupted;
 
@@ -96,6 +72,9 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   if (const auto ready = prepare_run_directory(run.directory, config_text(options)); !ready) {
     return refuse("train", ready.error());
   }
+  // This very program, even where its file has been replaced meanwhile.
+  run.worker_command = {"/proc/self/exe", "worker", "--config",
+                        (run.directory / "config.ini").string()};
 
   std::FILE* const people = options.json ? stderr : stdout;
   if (!options.quiet) {
