@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "paceline/result.h"
+
 namespace paceline {
 
 std::uint64_t RoleHost::publish(std::uint32_t index,
