@@ -1,6 +1,7 @@
 #include "paceline/actors/resume.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace paceline {
@@ -50,6 +51,14 @@ void publish_state(const RunContext& context, Address owner,
 }
 
 }  // namespace
+
+std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
+  if (o.steps) return o.steps * o.workers;
+  const double steps =
+      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
+  if (!o.deterministic) return static_cast<std::uint64_t>(steps);
+  return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
+}
 
 Result<> check_resume(const RunOptions& options, const Network& network, std::uint64_t planned) {
   const Checkpoint& from = *options.resume;

@@ -9,8 +9,11 @@
 
 namespace paceline {
 
+/// Of the whole budget, over all workers; 0: no bound. A deterministic run shares them evenly.
+std::uint64_t planned_steps(const RunOptions& options, const Data& data);
+
 /// Whether the options describe a run that can go on from options.resume.
-/// @param planned  steps of the whole budget; 0: no bound
+/// @param planned  planned_steps()
 /// @return an error that names the contradiction and the remedy
 Result<> check_resume(const RunOptions& options, const Network& network, std::uint64_t planned);
 

@@ -29,15 +29,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// In total; 0: no bound. A deterministic run shares them evenly.
-std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
-  if (o.steps) return o.steps * o.workers;
-  const double steps =
-      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
-  if (!o.deterministic) return static_cast<std::uint64_t>(steps);
-  return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
-}
-
 /// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
 /// caller.
 class Ride {
