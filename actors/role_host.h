@@ -25,6 +25,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "paceline/actors/event.h"
 #include "paceline/actors/packet.h"
@@ -143,6 +144,8 @@ class RoleHost {
   /// and tests find vectors by name.
   Vector vector(std::string_view name);
   const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
+  /// Numbers of the role's own, made on first use: zeros. They stay where they are.
+  std::span<double> numbers(std::string_view name, std::size_t count);
 
   /// Counts what happens, by name.
   void count(std::string_view name, std::uint64_t n = 1);
@@ -189,6 +192,7 @@ class RoleHost {
   std::uint64_t steps_ = 0, begun_again_ = 0;
   nanoseconds patience_{0};  // asked for last
   std::map<std::string, Vector, std::less<>> vectors_;
+  std::map<std::string, std::vector<double>, std::less<>> numbers_;
   std::map<std::string, std::uint64_t, std::less<>> counts_;
   std::map<std::uint32_t, Sign> heard_;
 };

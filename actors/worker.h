@@ -61,6 +61,9 @@ class WorkerHost final : public ActorHost, public Rider {
   void note_step_time(double seconds);
   void wait_for_begin();
   void live_role();
+  void restore();
+  void answer_checkpoint();
+  bool save(std::uint64_t request);
   void wait_for_message(ReceiveOp& op);
   void wait_for_pin(PinOp& op);
   void report_progress(double loss);

@@ -59,6 +59,12 @@ struct Diana {
   static bool whole_vectors(Role) { return true; }
   /// How long a wait for a round, or for what one brings, may last.
   static nanoseconds patience(Port<Diana> port) { return port.patience(1); }
+  static constexpr bool synchronous = true;
+  static Kept kept(Role role, const Hyper&) {
+    if (role == Role::worker) return {{"h"}, {}};
+    if (role == Role::global) return {{"momentum", "h"}, {}};
+    return {};
+  }
   static bool takes(Momentum form) { return form != Momentum::sutskever; }
 
   static Task<> worker(Port<Diana> port) {
