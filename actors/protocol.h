@@ -6,7 +6,8 @@
 //   static bool whole_vectors(Role)
 //   static bool takes(Momentum)             where it takes not every form
 //   static Kept kept(Role, const Hyper&)    where a role has more to keep than x and its momentum
-//   static constexpr bool synchronous       true: between rounds all workers have taken as many steps
+//   static constexpr bool synchronous       true: workers and centre make up one state, round by round;
+//                                           workers say Port::at_round
 // in a file of its own under protocols/, and one line in protocol.cc.
 #pragma once
 

@@ -15,9 +15,8 @@ class RemoteRider final : public Rider {
   RemoteRider(const NodeArena& node, Rank rank)
       : rank_{rank}, mailbox_(node.mailbox(rank)), out_(mailbox_, NodeArena::sender()) {}
 
-  bool deliver(const Packet& packet) override {
+  void deliver(const Packet& packet) override {
     out_.send(letter(LetterKind::packet, rank_, {packet.from}, packet));
-    return true;
   }
   void begin() override { out_.send(letter(LetterKind::begin, rank_, {})); }
   void wake() override { out_.send(letter(LetterKind::stop, rank_, {})); }
@@ -25,7 +24,7 @@ class RemoteRider final : public Rider {
     out_.send(letter(LetterKind::fetched, rank_, {}, ticket));
   }
   /// Empties the mailbox for whoever sits here next.
-  Inbox close() override;
+  void close() override;
   /// Sends what waits for room. @return whether all of it is sent
   bool flush() { return out_.flush(); }
 

@@ -4,23 +4,22 @@
 
 #include <cstdint>
 
-#include "paceline/actors/inbox.h"
+#include "paceline/actors/packet.h"
 
 namespace paceline {
 
 class Rider {
  public:
   virtual ~Rider() = default;
-  /// @return false after its end: the packet is the front's to send back
-  virtual bool deliver(const Packet& packet) = 0;
+  virtual void deliver(const Packet& packet) = 0;
   /// The run begins: live the role.
   virtual void begin() = 0;
   /// Look at the run's budget: it may have been stopped.
   virtual void wake() = 0;
   /// The courier has answered the request of this ticket.
   virtual void fetched(std::uint64_t ticket) = 0;
-  /// After its end: no packet is taken any more. @return what nobody took
-  virtual Inbox close() = 0;
+  /// After its end: what it did not take is lost with it (RH-3), not left to who sits here next.
+  virtual void close() = 0;
 };
 
 }  // namespace paceline

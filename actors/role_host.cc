@@ -22,6 +22,21 @@ std::uint64_t RoleHost::publish(std::uint32_t index,
   return std::move(*loan).publish();
 }
 
+std::uint64_t RoleHost::publish(std::uint32_t index, ConstVector v) {
+  const VectorMath& m = coordination_math();
+  if (place().role(self()) != Role::worker || m.finite(v))
+    return publish(index, [&](std::span<std::byte> to) { m.copy({to.data(), v.count}, v); });
+  begun_again_ += begin_again("parameters are");
+  return 0;
+}
+
+void RoleHost::count_step(double loss) {
+  ++steps_;
+  if (std::isfinite(loss) || !begin_again("loss is")) return;
+  ++begun_again_;
+  math().fill(vector("g"), 0);
+}
+
 void RoleHost::pull(const Pull& pull) { math().pull(vector("x"), pull); }
 
 void RoleHost::update(std::span<const Pull> pulls) {
@@ -67,7 +82,7 @@ void RoleHost::count(std::string_view name, std::uint64_t n) {
 
 void RoleHost::record_missing(std::uint64_t round, std::string_view what,
                               std::span<const Address> missing) {
-  if (stopping()) return;
+  if (stopping() || missing.empty()) return;
   std::string text =
       fmt::format("round {}: {} waited in vain for {} from", round, place().name(self()), what);
   for (std::size_t i = 0; i < missing.size(); ++i) {
@@ -79,6 +94,8 @@ void RoleHost::record_missing(std::uint64_t round, std::string_view what,
     else
       text += " (never heard)";
   }
+  if (patience_.count() > 0)
+    text += fmt::format("; the deadline was {:.3g} s", std::chrono::duration<double>(patience_).count());
   count("timeout");
   record(FaultEvent{round, std::move(text)});
 }

@@ -86,7 +86,6 @@ class Ride {
   void assessed(const Assessed& result);
   void await_assessment();
   Result<> flush();
-  Address leader() const;
   void report(const char* phase);
 
   RunContext& context_;
@@ -161,7 +160,7 @@ void Ride::listen() {
                    summary_.skipped.emplace(skipped.name, skipped.reason);
                  },
                  [&](Halted) { end_training(); },
-                 [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+                 [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
   crew_.look_around();
 }
 
@@ -247,11 +246,11 @@ void Ride::look_around() {
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
   if (!data_usable()) stop("error");
-  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && leader() != Address{} &&
+  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && context_.leading() != Address{} &&
       summary_.ended_by.empty()) {
     assessed_at_ = t;
     assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot,
-           leader());
+           context_.leading());
   }
   report("train");
 }
@@ -289,7 +288,7 @@ void Ride::await_assessment() {
 /// Lets leaders handle what the workers sent last, and centres publish: an exit message would
 /// overtake that.
 void Ride::drain() {
-  const double until = wall_seconds() + options_.patience;
+  const double until = wall_seconds() + context_.patience(options_.tau_global);
   bool settled = false;
   for (std::uint64_t before = 1, after = 0;
        (before != after || !settled) && wall_seconds() < until;) {
@@ -317,7 +316,8 @@ void Ride::drain() {
 
 Result<> Ride::finish(double started) {
   await_assessment();
-  const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
+  const Address leading = context_.leading();
+  const Address best = leading != Address{} ? leading : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
   if (begun) {  // whatever else has failed: this is what the training was for
     assess(Assess::What::checkpoint, best);
@@ -424,16 +424,6 @@ Result<> Ride::flush() {
   if (!failure.code) return success();
   if (!failure_.code) failure_ = failure;
   return failure;
-}
-
-/// Whose parameters are the run's result so far; nobody's before the first election or publish.
-Address Ride::leader() const {
-  const Rank rank = context_.live.leader.load();
-  const Address best = context_.protocol->has_centre() ? context_.place.global()
-                       : rank != kNobody               ? context_.place.worker(rank)
-                       : context_.place.workers() == 1 ? context_.place.worker(0)
-                                                       : Address{};
-  return best != Address{} && context_.arenas->newest({best, kParameters}) > 0 ? best : Address{};
 }
 
 void Ride::report(const char* phase) {

@@ -68,7 +68,8 @@ struct RunOptions {
 
   Evaluate evaluate = Evaluate::beside;
   double evaluate_every = 10;  ///< seconds of training
-  double patience = 30;        ///< seconds: how long anyone waits for anybody
+  double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
+  std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
   std::uint32_t keep_checkpoints = 3;  ///< how many, the newest

@@ -246,9 +246,9 @@ Result<> check(const RunOptions& options) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);
   }
-  if (!(options.patience > 0 && options.patience <= kMostSeconds)) {
-    return refusal("--patience {} is not a number of seconds above 0, up to {}", options.patience,
-                   kMostSeconds);
+  if (!within(options.patience, 0, kMostSeconds)) {
+    return refusal("--patience {} is neither auto nor a number of seconds above 0, up to {}",
+                   options.patience, kMostSeconds);
   }
   return success();
 }

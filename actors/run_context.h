@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "paceline/actors/group_arenas.h"
@@ -13,6 +14,7 @@
 #include "paceline/actors/role_state.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/run_words.h"
+#include "paceline/actors/step_times.h"
 #include "paceline/actors/thread_clock.h"
 #include "paceline/compute/device.h"
 
@@ -48,9 +50,37 @@ struct RunContext {
   StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
   /// At a checkpoint, workers wait for each other: all belong to one moment.
   bool pauses() const { return options.deterministic || protocol->has_centre(); }
-  /// And they have taken as many steps, a multiple of this; 0: any.
-  std::uint64_t common_steps() const {
+  /// And all are at the same number of steps or rounds, a multiple of this; 0: at any.
+  std::uint64_t common() const {
     return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
+  }
+
+  /// How the steps of the slowest worker are; nothing while somebody has taken too few.
+  std::optional<StepSummary> slowest() const {
+    StepSummary slowest;
+    for (Rank rank = 0; rank < place.workers(); ++rank) {
+      const SeatWords& seat = words.seat(rank);
+      const StepSummary steps{seat.step_median.load(), seat.step_spread.load()};
+      if (steps.median == 0) return std::nullopt;
+      if (steps.generous() > slowest.generous()) slowest = steps;
+    }
+    return slowest;
+  }
+  /// How long anyone waits for what others do within `steps` steps of theirs, in seconds.
+  double patience(std::uint64_t steps, const std::optional<StepSummary>& slowest) const {
+    if (options.patience > 0) return options.patience;
+    return slowest ? adapted_patience(*slowest, steps) : kFirstPatience;
+  }
+  double patience(std::uint64_t steps) const { return patience(steps, slowest()); }
+  /// Whose newest published parameters are the run's result so far; nobody's before the first
+  /// election or publish.
+  Address leading() const {
+    const Rank rank = live.leader.load();
+    const Address best = protocol->has_centre() ? place.global()
+                         : rank != kNobody      ? place.worker(rank)
+                         : place.workers() == 1 ? place.worker(0)
+                                                : Address{};
+    return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
   }
 
   double train_seconds() const { return live.train_seconds(wall_seconds()); }

@@ -26,6 +26,8 @@ class ScoreWindow {
     losses_[static_cast<std::size_t>(std::fmod(given_, size()))] = loss;
     ++given_;  // exact up to 2^53
   }
+  /// As if nothing had been added yet.
+  void clear() { given_ = 0; }
   double score() const {
     if (given_ < size()) return std::numeric_limits<double>::infinity();
     double sum = 0;  // afresh each time: a running sum would never lose a NaN

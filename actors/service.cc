@@ -65,7 +65,7 @@ bool ServiceHost::save() {
   if (!settled()) return false;
   auto loan = context_.arenas->state_slot(self()).loan();
   if (!loan) return false;
-  save_state(*this, shape, {}, {}, loan->bytes());
+  save_state(*this, shape, 0, {}, {}, loan->bytes());
   std::move(*loan).publish();
   return true;
 }
@@ -105,7 +105,7 @@ void ServiceHost::end() {
 }
 
 void ServiceHost::send_back(const Packet& packet) {
-  if (packet.kind != 0) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
+  if (!packet.news()) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
 }
 
 namespace {

@@ -28,6 +28,10 @@ class StepBudget {
   void begin_at(std::uint64_t steps) { claimed_.store(steps); }
   /// Takes back a step that was claimed and will not be taken.
   void give_back() { claimed_.fetch_sub(1); }
+  /// Whether nobody gets another step, as long as none is given back.
+  bool exhausted() const {
+    return stopped_.load() || (planned_ > 0 && claimed_.load() >= planned_);
+  }
   void stop() { stopped_.store(true); }
   bool stopped() const { return stopped_.load(); }
   std::uint64_t planned() const { return planned_; }

@@ -5,8 +5,11 @@
 //   WK-2 A role that waits is parked: the engine's thread waits in its place and resumes it. Ending
 //        it is destroying the parked frame.
 //   WK-3 The end of an engine, however it comes, is told to the run, which tells the group's leader
-//        and the global leader; the front lives on until the run ends and answers what still comes
-//        with Gone, unless another rider takes the seat.
+//        and the global leader; the front lives on until the run ends. What comes while nobody sits
+//        there is lost.
+//   WK-4 Who is not the first in its seat begins with the newest parameters of who leads, no momentum,
+//        and batches that nobody here has seen in this order.
+//   WK-5 Nothing that is not finite leaves a worker: it begins again where the leader is.
 #pragma once
 
 #include <condition_variable>
@@ -16,6 +19,7 @@
 
 #include "paceline/actors/actor_host.h"
 #include "paceline/actors/gradient_engine.h"
+#include "paceline/actors/inbox.h"
 #include "paceline/actors/metered_math.h"
 #include "paceline/actors/rider.h"
 #include "paceline/actors/task.h"
@@ -38,11 +42,11 @@ class WorkerHost final : public ActorHost, public Rider {
   void write_buffers(std::span<std::byte> to) override;
 
   // The front's side, from any thread.
-  bool deliver(const Packet& packet) override;
+  void deliver(const Packet& packet) override;
   void begin() override;
   void wake() override;
   void fetched(std::uint64_t ticket) override;
-  Inbox close() override;
+  void close() override;
 
   /// The engine's thread: builds the network, says so to `run`, waits for begin(), and lives the
   /// role to its end.
@@ -50,9 +54,15 @@ class WorkerHost final : public ActorHost, public Rider {
   EngineEnded live(const caf::actor& run);
 
  private:
+  bool begin_again(std::string_view what) override;
   Result<> build();
+  Pin leaders();
+  std::string take_leaders(const StreamState& stream);
+  void note_step_time(double seconds);
+  void wait_for_begin();
   void live_role();
   void restore();
+  std::uint64_t boundary() const;
   void answer_checkpoint();
   bool save(std::uint64_t request);
   void wait_for_message(ReceiveOp& op);
@@ -64,8 +74,11 @@ class WorkerHost final : public ActorHost, public Rider {
   Task<> role_;
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
-  bool claimed_ = false;  // a step that no gradient has used yet
+  std::uint64_t boundary_steps_ = 0;  // steps() at the last boundary
   SeatWords& seat_;
+  StepTimes step_times_;
+  std::uint64_t began_again_at_ = 0;  // steps()
+  int began_again_in_a_row_ = 0;
   double coordination_ = 0;   // seconds of CPU and of waiting that the seat does not have yet
   MeteredMath metered_math_;  // adds to coordination_
   double begun_at_ = 0;       // wall_seconds() up to which the seat has the training time
@@ -76,13 +89,12 @@ class WorkerHost final : public ActorHost, public Rider {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   Inbox inbox_;
-  bool begun_ = false, closed_ = false;
+  bool begun_ = false;
   std::uint64_t fetched_ = 0;  // ticket of the courier's last answer
 };
 
 /// Spawns the front of a seat, empty at first. @param run  gets EngineEnded
-RoleActor spawn_front(caf::actor_system& system, RunContext* context, Rank rank,
-                      const caf::actor& run);
+RoleActor spawn_front(caf::actor_system& system, const caf::actor& run);
 /// Spawns an engine. @param host  outlives it and sits, or will sit, in the front's seat
 /// @param run  gets EngineReady
 void spawn_engine(caf::actor_system& system, WorkerHost* host, const RoleActor& front,

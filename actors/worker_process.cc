@@ -53,7 +53,7 @@ class Process {
     context_.couriers[context_.place.group(me_)] = spawn_courier_proxy(system_, &out_, me_);
     const caf::actor run = caf::actor_cast<caf::actor>(self_);
     RoleActor& front = context_.directory[me_.index] =
-        spawn_front(system_, &context_, me_.index, run);
+        spawn_front(system_, run);
     anonymously_tell(front, Seated{&host_});
     postman_ = spawn_postman(
         system_, mailbox_, &stop_, [this](const Letter& letter) { deliver(letter); },

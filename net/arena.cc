@@ -201,6 +201,12 @@ std::vector<std::string> Arena::sweep() {
   return removed;
 }
 
+std::optional<ProcessIdentity> Arena::creator(const std::string& segment) {
+  const auto name = parse_segment_name(segment);
+  if (!name) return std::nullopt;
+  return name->creator;
+}
+
 const std::string& Arena::segment() const { return mapping_->segment; }
 std::size_t Arena::bytes() const { return mapping_->bytes; }
 bool Arena::huge_pages() const { return mapping_->huge_pages; }

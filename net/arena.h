@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -63,6 +64,8 @@ class Arena {
 
   /// "/paceline.<uid>.<pid>.<start>.<name>" of the creator; empty for a local one.
   const std::string& segment() const;
+  /// Who made a segment of this name; nothing when it is no such name.
+  static std::optional<ProcessIdentity> creator(const std::string& segment);
   std::size_t bytes() const;
   bool huge_pages() const;  ///< whether the system gave any
   std::size_t slots() const;
