@@ -287,13 +287,12 @@ bool Checkpointer::write(const States& states) {
     c.workers[rank] = role_checkpoint(context_.worker_state, math, found->second.bytes());
     c.steps += c.workers[rank].steps;
   }
-  if (states.centre)
-    c.centre = role_checkpoint(context_.centre_state, math, states.centre.bytes());
+  if (states.centre) c.centre = role_checkpoint(context_.centre_state, math, states.centre.bytes());
   if (written_ == c.steps) return true;
   take_model(c);
-  const auto files =
-      write_checkpoint(options_.directory, c, context_.network.layout(),
-                       checkpoint_metadata(context_.network, context_.data), options_.keep_checkpoints);
+  const auto files = write_checkpoint(options_.directory, c, context_.network.layout(),
+                                      checkpoint_metadata(context_.network, context_.data),
+                                      options_.keep_checkpoints);
   if (!files) {
     fault("no checkpoint: " + files.error().message);
     return false;

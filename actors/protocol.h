@@ -35,7 +35,7 @@ struct RoleKind {
 
 /// What a role has beside its parameters and momentum that a checkpoint must hold, by name.
 struct Kept {
-  std::vector<std::string> vectors;  ///< RoleHost::vector
+  std::vector<std::string> vectors;                          ///< RoleHost::vector
   std::vector<std::pair<std::string, std::size_t>> numbers;  ///< RoleHost::numbers, and how many
 };
 

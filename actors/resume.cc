@@ -29,8 +29,7 @@ void fill(const RunContext& context, const StateShape& shape, const RoleCheckpoi
     const bool of_model = part.name == "x" || part.kind == StatePart::Kind::buffers;
     const bool own = of_model || part.name == "momentum" || with_kept;
     std::span<const float> values;
-    if (of_model)
-      values = part.name == "x" ? model.first(part.count) : model.last(part.count);
+    if (of_model) values = part.name == "x" ? model.first(part.count) : model.last(part.count);
     if (role && own)
       if (const auto found = role->vectors.find(part.name); found != role->vectors.end())
         values = found->second;

@@ -55,8 +55,8 @@ std::span<std::byte> part_bytes(const StatePart& part, const VectorMath& math,
                                 std::span<std::byte> state);
 
 /// @param buffers  [B] of a worker's engine
-void save_state(RoleHost& role, const StateShape& shape, std::uint64_t place, const StreamState& stream,
-                ConstVector buffers, std::span<std::byte> to);
+void save_state(RoleHost& role, const StateShape& shape, std::uint64_t place,
+                const StreamState& stream, ConstVector buffers, std::span<std::byte> to);
 /// Everything but the stream and the buffers, which are the engine's.
 void restore_state(RoleHost& role, const StateShape& shape, std::span<const std::byte> from);
 /// The buffers of a state, [B]; none where it has none.
