@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 struct States {
   std::map<Rank, Pin> workers;
   Pin centre;
-  bool in_step = false;  ///< all workers, after as many steps
+  bool in_step = false;  ///< all workers, at one boundary
   double train_seconds = 0;
 };
 
@@ -42,19 +42,22 @@ class Checkpointer {
 
  private:
   /// Workers know beforehand at how many steps they will answer.
-  bool armed() const { return context_.common_steps() > 0 && options_.checkpoint_steps > 0; }
+  bool armed() const { return context_.common() > 0 && options_.checkpoint_steps > 0; }
   void arm();
   bool due();
   std::uint64_t common_target(std::uint64_t ahead) const;
-  std::uint64_t most_steps() const;
+  std::uint64_t furthest() const;
   bool answered(Rank rank) const;
 
-  void ask_for(std::uint64_t at_steps);
+  void ask_for(std::uint64_t at);
   bool await_answers();
   bool save_centre();
   std::optional<States> states();
   std::optional<States> states_now();
   States pin_states() const;
+  double patience() const {
+    return context_.patience(std::max<std::uint64_t>(1, context_.common()));
+  }
   void release() { words_.released.store(words_.asked.load()); }
 
   bool write(const States& states);
@@ -71,7 +74,7 @@ class Checkpointer {
   const RunOptions& options_;
   const caf::actor run_;
   double next_seconds_ = 0, asked_at_ = 0;  // training seconds; wall_seconds()
-  std::uint64_t next_steps_ = 0;            // of each worker when armed, else of all
+  std::uint64_t next_steps_ = 0;            // of each worker (or rounds) when armed, else of all
   std::optional<std::uint64_t> written_;    // steps of the last checkpoint
   std::vector<float> model_;                // [P + B]
   bool halted_ = false;
@@ -89,7 +92,7 @@ void Checkpointer::begin() {
 
 /// Asks for the next one before anyone can be there.
 void Checkpointer::arm() {
-  next_steps_ = (most_steps() / options_.checkpoint_steps + 1) * options_.checkpoint_steps;
+  next_steps_ = (furthest() / options_.checkpoint_steps + 1) * options_.checkpoint_steps;
   ask_for(next_steps_);
 }
 
@@ -119,17 +122,17 @@ bool Checkpointer::due() {
   return true;
 }
 
-std::uint64_t Checkpointer::most_steps() const {
+std::uint64_t Checkpointer::furthest() const {
   std::uint64_t most = 0;
   for (Rank rank = 0; rank < context_.place.workers(); ++rank)
-    most = std::max(most, context_.words.seat(rank).steps.load());
+    most = std::max(most, context_.words.seat(rank).place.load());
   return most;
 }
 
-/// A number of steps that nobody is beyond yet, if nobody is too fast.
+/// Where nobody is beyond yet, if nobody is too fast.
 std::uint64_t Checkpointer::common_target(std::uint64_t ahead) const {
-  const std::uint64_t common = context_.common_steps();
-  return common == 0 ? 0 : (most_steps() / common + ahead) * common;
+  const std::uint64_t common = context_.common();
+  return common == 0 ? 0 : (furthest() / common + ahead) * common;
 }
 
 bool Checkpointer::answered(Rank rank) const {
@@ -137,9 +140,9 @@ bool Checkpointer::answered(Rank rank) const {
   return saved == words_.asked.load() || saved == kLastState;
 }
 
-void Checkpointer::ask_for(std::uint64_t at_steps) {
+void Checkpointer::ask_for(std::uint64_t at) {
   asked_at_ = wall_seconds();
-  words_.at_steps.store(at_steps);
+  words_.at.store(at);
   words_.asked.fetch_add(1);
 }
 
@@ -158,7 +161,7 @@ bool Checkpointer::await_answers() {
       before = steps;
       since = now;
     }
-    if (now - since <= options_.patience) continue;
+    if (now - since <= patience()) continue;
     fault(fmt::format("no checkpoint: no step for {:.1f} s, and no answer from {}", now - since,
                       missing));
     return false;
@@ -171,7 +174,7 @@ bool Checkpointer::save_centre() {
   const RoleActor& centre = context_.directory[context_.place.global().index];
   caf::scoped_actor self(system_);
   bool saved = false, failed = false;
-  for (const double until = wall_seconds() + options_.patience;
+  for (const double until = wall_seconds() + patience();
        !saved && !failed && wall_seconds() < until;) {
     ask(&*self, centre, 10s, SaveState{})
         .receive([&](bool yes) { saved = yes; }, [&](const caf::error&) { failed = true; });
@@ -184,20 +187,18 @@ bool Checkpointer::save_centre() {
 States Checkpointer::pin_states() const {
   States found;
   found.train_seconds = context_.train_seconds();
-  std::optional<std::uint64_t> steps;
+  std::optional<std::uint64_t> place;
   bool same = true;
   for (Rank rank = 0; rank < context_.place.workers(); ++rank) {
     if (!answered(rank)) continue;
     Pin pin = context_.arenas->state_slot(context_.place.worker(rank)).pin();
     if (!pin) continue;
-    const std::uint64_t own = state_head(pin.bytes()).steps;
-    same = same && own == steps.value_or(own);
-    steps = own;
+    const std::uint64_t own = state_head(pin.bytes()).place;
+    same = same && own == place.value_or(own) && own != kBetween;
+    place = own;
     found.workers.emplace(rank, std::move(pin));
   }
-  const std::uint64_t common = context_.common_steps();
-  found.in_step = same && found.workers.size() == context_.place.workers() &&
-                  (common == 0 || *steps % common == 0);
+  found.in_step = same && found.workers.size() == context_.place.workers();
   return found;
 }
 
@@ -214,12 +215,12 @@ std::optional<States> Checkpointer::states() {
 /// Asks for states at the next boundary that will do.
 std::optional<States> Checkpointer::states_now() {
   std::optional<States> found;
-  for (std::uint64_t ahead = context_.common_steps() > 1 ? 1 : 2; ahead < 100; ahead *= 4) {
+  for (std::uint64_t ahead = context_.common() > 1 ? 1 : 2; ahead < 100; ahead *= 4) {
     ask_for(common_target(ahead));
     if (!await_answers()) break;
     found = states();
     // Where somebody was too fast for a common number, once more, further ahead.
-    if (!found || found->in_step || context_.common_steps() == 0) break;
+    if (!found || found->in_step || context_.common() == 0) break;
     if (found->workers.size() < context_.place.workers()) break;  // not all ride any more
   }
   if (!halted_) release();
@@ -231,7 +232,7 @@ void Checkpointer::halt() {
   halted_ = true;
   const std::optional<States> found = states_now();
   anonymously_tell(run_, Halted{});
-  if (found && (found->in_step || context_.common_steps() == 0)) write(*found);
+  if (found && (found->in_step || context_.common() == 0)) write(*found);
 }
 
 bool Checkpointer::finish() {
@@ -286,13 +287,12 @@ bool Checkpointer::write(const States& states) {
     c.workers[rank] = role_checkpoint(context_.worker_state, math, found->second.bytes());
     c.steps += c.workers[rank].steps;
   }
-  if (states.centre)
-    c.centre = role_checkpoint(context_.centre_state, math, states.centre.bytes());
+  if (states.centre) c.centre = role_checkpoint(context_.centre_state, math, states.centre.bytes());
   if (written_ == c.steps) return true;
   take_model(c);
-  const auto files =
-      write_checkpoint(options_.directory, c, context_.network.layout(),
-                       checkpoint_metadata(context_.network, context_.data), options_.keep_checkpoints);
+  const auto files = write_checkpoint(options_.directory, c, context_.network.layout(),
+                                      checkpoint_metadata(context_.network, context_.data),
+                                      options_.keep_checkpoints);
   if (!files) {
     fault("no checkpoint: " + files.error().message);
     return false;

@@ -59,9 +59,9 @@ void Crew::returned(const EngineReady& ready) {
 }
 
 void Crew::ended(const EngineEnded& end) {
+  context_.words.seat(end.rank).gone.store(true);
   Seat& seat = seats_[end.rank];
   seat.host.reset();  // its memory, before another needs as much
-  context_.words.seat(end.rank).gone.store(true);
   if (context_.words.seat(end.rank).claimed.exchange(false)) context_.budget.give_back();
   if (!end.crashed) return leave_empty(end.rank, State::ended);
   if (seat.ready && wall_seconds() - seat.begun > kLongLife) seat.pause = kFirstPause;

@@ -144,6 +144,8 @@ class Port {
   Address global() const { return place().global(); }
   /// Gradients taken so far, before a resume as well.
   std::uint64_t steps() const { return host_->steps(); }
+  /// In a synchronous protocol: this round is over.
+  void at_round(std::uint64_t round) const { host_->at_round(round); }
   /// Whether another step may be taken. The boundary between two steps: where a checkpoint finds the
   /// role, if it is asked for one, with its vectors and numbers as the next step will.
   bool running() const { return host_->running(); }

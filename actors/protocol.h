@@ -6,7 +6,8 @@
 //   static bool whole_vectors(Role)
 //   static bool takes(Momentum)             where it takes not every form
 //   static Kept kept(Role, const Hyper&)    where a role has more to keep than x and its momentum
-//   static constexpr bool synchronous       true: between rounds all workers have taken as many steps
+//   static constexpr bool synchronous       true: workers and centre make up one state, round by round;
+//                                           workers say Port::at_round
 // in a file of its own under protocols/, and one line in protocol.cc.
 #pragma once
 
@@ -34,7 +35,7 @@ struct RoleKind {
 
 /// What a role has beside its parameters and momentum that a checkpoint must hold, by name.
 struct Kept {
-  std::vector<std::string> vectors;  ///< RoleHost::vector
+  std::vector<std::string> vectors;                          ///< RoleHost::vector
   std::vector<std::pair<std::string, std::size_t>> numbers;  ///< RoleHost::numbers, and how many
 };
 

@@ -29,8 +29,7 @@ void fill(const RunContext& context, const StateShape& shape, const RoleCheckpoi
     const bool of_model = part.name == "x" || part.kind == StatePart::Kind::buffers;
     const bool own = of_model || part.name == "momentum" || with_kept;
     std::span<const float> values;
-    if (of_model)
-      values = part.name == "x" ? model.first(part.count) : model.last(part.count);
+    if (of_model) values = part.name == "x" ? model.first(part.count) : model.last(part.count);
     if (role && own)
       if (const auto found = role->vectors.find(part.name); found != role->vectors.end())
         values = found->second;
@@ -104,16 +103,16 @@ void put_back(RunContext& context) {
   std::copy(from.model.begin(), from.model.end(), context.initial.begin());
 
   const bool same_workers = from.in_step && from.seats == place.workers();
-  std::uint64_t epoch = 0;
-  for (const auto& [rank, role] : from.workers) epoch = std::max(epoch, role.stream.epoch);
+  std::uint64_t epoch = ~0ull;  // who once replaced another is far ahead of all (WorkerHost::build)
+  for (const auto& [rank, role] : from.workers) epoch = std::min(epoch, role.stream.epoch);
   for (Rank rank = 0; rank < place.workers(); ++rank) {
     const auto found = from.workers.find(rank);
     const RoleCheckpoint* role = found == from.workers.end() ? nullptr : &found->second;
     StateHead head;
     if (role)
-      head = {role->steps, role->rng, role->stream, 0};
+      head = {role->steps, role->rng, role->stream, 0, 0};
     else
-      head = {options.deterministic ? common_steps(from) : 0, 0, {.epoch = epoch}, 1};
+      head = {options.deterministic ? common_steps(from) : 0, 0, {.epoch = epoch}, 0, 1};
     // Another number of workers shares the images out anew.
     if (role && options.sampling == Sampling::sharded && from.seats != place.workers())
       head.stream.position = 0;
@@ -126,7 +125,7 @@ void put_back(RunContext& context) {
   }
   if (context.centre_state.bytes > 0) {
     const RoleCheckpoint* centre = from.centre ? &*from.centre : nullptr;
-    const StateHead head{0, centre ? centre->rng : 0, {}, centre ? 0u : 1u};
+    const StateHead head{0, centre ? centre->rng : 0, {}, 0, centre ? 0u : 1u};
     publish_state(context, place.global(), [&](std::span<std::byte> to) {
       fill(context, context.centre_state, centre, head, same_workers, to);
     });

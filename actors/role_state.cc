@@ -56,9 +56,9 @@ std::span<std::byte> part_bytes(const StatePart& part, const VectorMath& math,
   return state.subspan(part.offset, bytes_of(part, math));
 }
 
-void save_state(RoleHost& role, const StateShape& shape, const StreamState& stream,
-                ConstVector buffers, std::span<std::byte> to) {
-  const StateHead head{role.steps(), role.rng().state(), stream, 0};
+void save_state(RoleHost& role, const StateShape& shape, std::uint64_t place,
+                const StreamState& stream, ConstVector buffers, std::span<std::byte> to) {
+  const StateHead head{role.steps(), role.rng().state(), stream, place, 0};
   std::memcpy(to.data(), &head, sizeof head);
   const VectorMath& math = role.math();
   for (const StatePart& part : shape.parts) {

@@ -41,8 +41,12 @@ struct StateHead {
   std::uint64_t steps = 0;  ///< gradients taken
   std::uint64_t rng = 0;    ///< Rng::state()
   StreamState stream;       ///< of the batches
+  /// Its boundary, as CheckpointWords::at counts; kBetween: it ended in the middle of a step.
+  std::uint64_t place = 0;
   std::uint64_t fresh = 0;  ///< 1: a newcomer's: rng and stream are its own but for the epoch
 };
+
+inline constexpr std::uint64_t kBetween = ~0ull;
 
 StateHead state_head(std::span<const std::byte> state);
 std::span<const std::byte> part_bytes(const StatePart& part, const VectorMath& math,
@@ -51,8 +55,8 @@ std::span<std::byte> part_bytes(const StatePart& part, const VectorMath& math,
                                 std::span<std::byte> state);
 
 /// @param buffers  [B] of a worker's engine
-void save_state(RoleHost& role, const StateShape& shape, const StreamState& stream,
-                ConstVector buffers, std::span<std::byte> to);
+void save_state(RoleHost& role, const StateShape& shape, std::uint64_t place,
+                const StreamState& stream, ConstVector buffers, std::span<std::byte> to);
 /// Everything but the stream and the buffers, which are the engine's.
 void restore_state(RoleHost& role, const StateShape& shape, std::span<const std::byte> from);
 /// The buffers of a state, [B]; none where it has none.

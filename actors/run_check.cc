@@ -223,7 +223,8 @@ Result<> check_checkpoints(const RunOptions& o) {
   }
   if (o.checkpoint_steps % o.tau_global != 0) {
     return refusal(
-        "--checkpoint-every {} is not a multiple of --tau-global {}, as --deterministic needs: give "
+        "--checkpoint-every {} is not a multiple of --tau-global {}, as --deterministic needs: "
+        "give "
         "{}, say",
         o.checkpoint_steps, o.tau_global, (o.checkpoint_steps / o.tau_global + 1) * o.tau_global);
   }

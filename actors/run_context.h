@@ -42,6 +42,19 @@ struct RunContext {
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
 
+  const StateShape& state(Address role) const {
+    static const StateShape none;
+    const Role kind = place.role(role);
+    return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
+  }
+  StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
+  /// At a checkpoint, workers wait for each other: all belong to one moment.
+  bool pauses() const { return options.deterministic || protocol->has_centre(); }
+  /// And all are at the same number of steps or rounds, a multiple of this; 0: at any.
+  std::uint64_t common() const {
+    return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
+  }
+
   /// How the steps of the slowest worker are; nothing while somebody has taken too few.
   std::optional<StepSummary> slowest() const {
     StepSummary slowest;
@@ -68,18 +81,6 @@ struct RunContext {
                          : place.workers() == 1 ? place.worker(0)
                                                 : Address{};
     return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
-  }
-  const StateShape& state(Address role) const {
-    static const StateShape none;
-    const Role kind = place.role(role);
-    return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
-  }
-  StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
-  /// At a checkpoint, workers wait for each other: all belong to one moment.
-  bool pauses() const { return options.deterministic || protocol->has_centre(); }
-  /// And they have taken as many steps, a multiple of this; 0: any.
-  std::uint64_t common_steps() const {
-    return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
   }
 
   double train_seconds() const { return live.train_seconds(wall_seconds()); }

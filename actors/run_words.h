@@ -41,7 +41,9 @@ class CountWords {
 struct CheckpointWords {
   std::atomic<bool> kept{false};          ///< roles have slots for their state; before anyone attaches
   std::atomic<std::uint64_t> asked{0};    ///< number of the request; 0: none yet
-  std::atomic<std::uint64_t> at_steps{0}; ///< a worker's own steps at which it answers; set before `asked`
+  /// At which of its own steps, or rounds of a synchronous protocol, a worker answers; set before
+  /// `asked`. 0: the next boundary.
+  std::atomic<std::uint64_t> at{0};
   std::atomic<std::uint64_t> released{0}; ///< the last request after which workers that wait go on
 };
 /// SeatWords::saved of a worker that has ended: its state is its last.
@@ -58,6 +60,7 @@ struct alignas(64) SeatWords {
   std::atomic<double> coordination_seconds{0}, train_seconds{0};
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
   std::atomic<bool> gone{false};          ///< ended, and nobody has begun in its place
+  std::atomic<std::uint64_t> place{0};    ///< its last boundary, as CheckpointWords::at counts
   std::atomic<std::uint64_t> saved{0};    ///< the last request that its state answers
   std::atomic<bool> continues{false};     ///< its state is where the next rider begins
   CountWords counts;

@@ -19,7 +19,8 @@ class ScoreWindow {
   static std::size_t numbers(std::size_t batches) { return 1 + batches; }
 
   /// @param numbers  zeros, or those of a window that this one goes on from; outlive it
-  explicit ScoreWindow(std::span<double> numbers) : given_(numbers[0]), losses_(numbers.subspan(1)) {
+  explicit ScoreWindow(std::span<double> numbers)
+      : given_(numbers[0]), losses_(numbers.subspan(1)) {
     PACELINE_CHECK(!losses_.empty(), "an empty score window");
   }
   void add(double loss) {

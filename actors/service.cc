@@ -65,7 +65,7 @@ bool ServiceHost::save() {
   if (!settled()) return false;
   auto loan = context_.arenas->state_slot(self()).loan();
   if (!loan) return false;
-  save_state(*this, shape, {}, {}, loan->bytes());
+  save_state(*this, shape, 0, {}, {}, loan->bytes());
   std::move(*loan).publish();
   return true;
 }

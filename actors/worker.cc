@@ -186,9 +186,8 @@ Result<> WorkerHost::build() {
     stream.epoch = before << 32;
     stream.rng = Rng(context_.options.seed + before, self().index).next();
     take_leaders(stream);
-  } else {
-    restore();
   }
+  restore();
   return success();
 }
 

@@ -57,14 +57,14 @@ struct Diana {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
-  /// How long a wait for a round, or for what one brings, may last.
-  static nanoseconds patience(Port<Diana> port) { return port.patience(1); }
   static constexpr bool synchronous = true;
   static Kept kept(Role role, const Hyper&) {
     if (role == Role::worker) return {{"h"}, {}};
     if (role == Role::global) return {{"momentum", "h"}, {}};
     return {};
   }
+  /// How long a wait for a round, or for what one brings, may last.
+  static nanoseconds patience(Port<Diana> port) { return port.patience(1); }
   static bool takes(Momentum form) { return form != Momentum::sutskever; }
 
   static Task<> worker(Port<Diana> port) {
@@ -108,6 +108,7 @@ struct Diana {
       Pin z = co_await port.pin(port.global(), kParameters, next->version, patience(port));
       if (!z) port.record_missing(round, "parameters", {{port.global()}});
       if (z) math.copy(x, port.view(z));
+      port.at_round(round);
     }
   }
 
