@@ -43,7 +43,7 @@ struct Diana {
     std::uint64_t version;
   };
   struct Next {  // centre -> workers
-    std::uint64_t version;
+    std::uint64_t version;  ///< 0: there is no further round
     bool restart;  ///< of the memories
   };
   using Message = std::variant<Sent, Next>;
@@ -93,7 +93,7 @@ struct Diana {
         auto answer = co_await port.receive<Next, Gone>(patience(port), round);
         next = answer.as<Next>();
         if (next) round = answer.round();  // later than its own for who has just joined
-        if (answer.as<Gone>() || (!answer && tries == kTries)) co_return;
+        if (answer.as<Gone>() || (next && next->version == 0) || (!answer && tries == kTries)) co_return;
         if (answer) continue;
         port.record_missing(round, "the next parameters", {{port.global()}});
         port.send(port.global(), Sent{sent}, round);
@@ -132,7 +132,10 @@ struct Diana {
           if (e.round() == round) codes[from] = sent->version, joined.erase(from);
           if (e.round() == round) port.prefetch(from, kCode, sent->version);
         } else if (const auto gone = e.as<Gone>()) {
-          if (!gone->crashed) co_return;
+          if (!gone->crashed) {
+            for (const Address worker : riding) port.send(worker, Next{0, false}, round);
+            co_return;
+          }
           if (riding.erase(e.from())) restart = true;
           codes.erase(e.from());
           joined.erase(e.from());

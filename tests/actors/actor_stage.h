@@ -62,6 +62,7 @@ class ActorStage {
       : network_(Network::named("cnn7", {3, 28, 28}, 10).value()),
         context_(options_, network_, data_, words_) {
     options_.sgd = sgd;
+    options_.patience = 30;  // seconds: there are no seats whose steps would tell
     context_.place = place;
     context_.protocol = &protocol;
     context_.hyper = protocol.hyper(settings, place).value();
