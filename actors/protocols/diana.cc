@@ -42,9 +42,9 @@ struct Diana {
   struct Sent {  // worker -> centre
     std::uint64_t version;
   };
-  struct Next {  // centre -> workers
+  struct Next {             // centre -> workers
     std::uint64_t version;  ///< 0: there is no further round
-    bool restart;  ///< of the memories
+    bool restart;           ///< of the memories
   };
   using Message = std::variant<Sent, Next>;
   static constexpr std::uint32_t kCode = 1;  ///< a worker's slot for D_i
@@ -93,7 +93,8 @@ struct Diana {
         auto answer = co_await port.receive<Next, Gone>(patience(port), round);
         next = answer.as<Next>();
         if (next) round = answer.round();  // later than its own for who has just joined
-        if (answer.as<Gone>() || (next && next->version == 0) || (!answer && tries == kTries)) co_return;
+        if (answer.as<Gone>() || (next && next->version == 0) || (!answer && tries == kTries))
+          co_return;
         if (answer) continue;
         port.record_missing(round, "the next parameters", {{port.global()}});
         port.send(port.global(), Sent{sent}, round);

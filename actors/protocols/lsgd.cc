@@ -65,8 +65,8 @@ struct Lsgd {
     double strength(Scope scope) const { return scope == Scope::local ? pull : pull_global; }
   };
 
-  struct Steps {  // worker -> leader -> global leader
-    std::int64_t steps;  ///< below 0: takes back what who leaves had counted since `round`
+  struct Steps {          // worker -> leader -> global leader
+    std::int64_t steps;   ///< below 0: takes back what who leaves had counted since `round`
     std::int32_t riders;  ///< by how many W grows: 1 for who joined, -1 for who left
   };
   struct Sync {  // global leader -> leaders (-> workers: barrier)

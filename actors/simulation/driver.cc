@@ -273,8 +273,8 @@ void VirtualTime::Driver::crash(SimulatedRole& role, const Conditions::Crash& cr
   bury(role, true, returns);
   if (!returns) return;
   const Conditions& c = plan_.conditions;
-  const Time last_arrival =
-      role.known_dead_at + std::max(c.local_delay, c.remote_delay).count() * (100 + c.jitter_percent) / 100;
+  const Time last_arrival = role.known_dead_at + std::max(c.local_delay, c.remote_delay).count() *
+                                                     (100 + c.jitter_percent) / 100;
   schedule(std::max(now_ + crash.replaced_after.count(), last_arrival + 1), role.self().index,
            Kind::replace);
 }

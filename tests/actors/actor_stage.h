@@ -70,7 +70,8 @@ class ActorStage {
     context_.initial.resize(dimension());
     network_.initialise(context_.initial, 1);
     context_.arenas = std::make_unique<GroupArenas>(
-        GroupArenas::create(protocol, context_.device->math(), network_.layout(), place, "stage").value());
+        GroupArenas::create(protocol, context_.device->math(), network_.layout(), place, "stage")
+            .value());
     context_.recorder =
         system().spawn([this](RecorderActor::pointer) -> RecorderActor::behavior_type {
           return {[this](const Observation& o) { observed.push_back(o); }, [](const Progressed&) {},
