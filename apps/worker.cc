@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -36,6 +37,7 @@ Result<> ride(const GivenOptions& given) {
     if (!given.contains(name))
       return fail(std::errc::invalid_argument,
                   "no --{}: paceline train --isolation process starts its workers by itself", name);
+  prctl(PR_SET_NAME, ("paceline-w" + given.at("rank").text).c_str());  // for ps and top
   WorkerSeat seat{given.at("segment").text, 0};
   PACELINE_TRY(const std::size_t rank, parse_count(given.at("rank").text, 0, kNobody - 1));
   seat.rank = static_cast<Rank>(rank);

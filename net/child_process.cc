@@ -12,8 +12,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
+#include "paceline/net/arena.h"
 #include "process_internal.h"
 
 namespace paceline {
@@ -164,12 +166,26 @@ std::optional<ProcessEnd> ChildProcess::wait(nanoseconds within) {
 }
 
 Result<> die_with_parent(const ProcessIdentity& parent) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+  // A stopped process goes on when its parent ends, so that it can end, too.
+  if (prctl(PR_SET_PDEATHSIG, SIGCONT) != 0)
     return fail_errno(errno, "cannot ask to end with process {}", parent.pid);
-  // It may have ended before that.
-  if (getppid() != parent.pid || !is_running(parent))
+  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, parent.pid, 0));
+  if (pidfd < 0 || getppid() != parent.pid || !is_running(parent)) {
+    if (pidfd >= 0) close(pidfd);
     return fail(std::errc::no_such_process, "process {}, which started this one, has ended",
                 parent.pid);
+  }
+  sigset_t all, former;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &former);  // signals are for other threads
+  std::thread([pidfd] {
+    pollfd ended{pidfd, POLLIN, 0};
+    while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+    }
+    Arena::sweep();
+    _exit(1);
+  }).detach();
+  pthread_sigmask(SIG_SETMASK, &former, nullptr);
   return success();
 }
 

@@ -4,7 +4,7 @@
 //   CP-1 A child has the default action for every signal and none blocked, and a process group of
 //        its own: what a terminal sends reaches its parent alone, who tells it in order.
 //   CP-2 A child that calls die_with_parent() first ends with the process that started it, however
-//        that ends. It has to be started by a thread that lives as long as the child shall.
+//        that ends, stopped or not, and takes away the segments that it leaves behind.
 //   CP-3 No descriptor but standard input (empty), output and error goes to the child. Its standard
 //        output is its parent's standard error: a parent's own output may be JSON alone.
 #pragma once
@@ -60,7 +60,8 @@ class ChildProcess {
   std::optional<ProcessEnd> end_;
 };
 
-/// In a child, first of all: ends this process, by SIGKILL, when the thread that started it ends.
+/// In a child, first of all: from now on a thread of its own ends this process as soon as its parent
+/// has ended.
 /// @return no_such_process when the parent is not `parent` any more
 Result<> die_with_parent(const ProcessIdentity& parent);
 
