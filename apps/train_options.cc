@@ -57,6 +57,23 @@ Row of_steps(Row row) {
   return row;
 }
 
+Row patience() {
+  static constexpr const char* kAuto = "auto";  // 0 in the field
+  return {{"patience", "S|auto",
+           "seconds that anyone waits for anybody; auto: by how long steps were seen to take"},
+          [](TrainOptions& o, const std::string& given) -> Result<> {
+            if (given == kAuto) {
+              o.run.patience = 0;
+              return success();
+            }
+            PACELINE_TRY(o.run.patience, parse_positive(given));
+            return success();
+          },
+          [](const TrainOptions& o) -> std::optional<std::string> {
+            return o.run.patience == 0 ? kAuto : show_real(o.run.patience);
+          }};
+}
+
 Row augment() {
   return word("augment", "crop and mirror training images at random",
               std::vector<std::pair<std::string, bool>>{{"on", true}, {"off", false}},
@@ -199,7 +216,9 @@ const std::vector<Row>& table() {
            PACELINE_FIELD(run.isolation)),
       count("threads", "cores of one worker's engine", PACELINE_FIELD(run.threads)),
       text("device", "NAME", "what computes: see paceline doctor", PACELINE_FIELD(run.device)),
-      real("patience", "S", "seconds that anyone waits for anybody", PACELINE_FIELD(run.patience)),
+      patience(),
+      count("restarts", "how often a worker that ends before its time is replaced",
+            PACELINE_FIELD(run.restarts)),
       checkpoint_every(),
       count("keep-checkpoints", "checkpoints that are kept, the newest",
             PACELINE_FIELD(run.keep_checkpoints)),

@@ -42,9 +42,9 @@ struct Diana {
   struct Sent {  // worker -> centre
     std::uint64_t version;
   };
-  struct Next {  // centre -> workers
-    std::uint64_t version;
-    bool restart;  ///< of the memories
+  struct Next {             // centre -> workers
+    std::uint64_t version;  ///< 0: there is no further round
+    bool restart;           ///< of the memories
   };
   using Message = std::variant<Sent, Next>;
   static constexpr std::uint32_t kCode = 1;  ///< a worker's slot for D_i
@@ -99,7 +99,8 @@ struct Diana {
         auto answer = co_await port.receive<Next, Gone>(patience(port), round);
         next = answer.as<Next>();
         if (next) round = answer.round();  // later than its own for who has just joined
-        if (answer.as<Gone>() || (!answer && tries == kTries)) co_return;
+        if (answer.as<Gone>() || (next && next->version == 0) || (!answer && tries == kTries))
+          co_return;
         if (answer) continue;
         port.record_missing(round, "the next parameters", {{port.global()}});
         port.send(port.global(), Sent{sent}, round);
@@ -139,7 +140,10 @@ struct Diana {
           if (e.round() == round) codes[from] = sent->version, joined.erase(from);
           if (e.round() == round) port.prefetch(from, kCode, sent->version);
         } else if (const auto gone = e.as<Gone>()) {
-          if (!gone->crashed) co_return;
+          if (!gone->crashed) {
+            for (const Address worker : riding) port.send(worker, Next{0, false}, round);
+            co_return;
+          }
           if (riding.erase(e.from())) restart = true;
           codes.erase(e.from());
           joined.erase(e.from());

@@ -19,7 +19,8 @@
 // tau_G steps a worker, and only lambda_G pulls (as in the authors' code).
 //   LS-1 After N steps in all there were floor(N / (W tau)) local and floor(N / (W tau_G)) global
 //        rounds, whatever the speeds. A worker that crashed leaves W, with its steps since the last
-//        round; who takes its place joins W.
+//        round; who takes its place joins W. With lockstep a worker that has done its steps leaves
+//        in the same way: it may be the first, when others have lost time by a crash.
 //   LS-2 A worker never pulls to itself: one that leads, or rides alone, takes plain SGD's path.
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
 //   LS-4 The global leader, if of another group, lies in a group's arena before that group hears of
@@ -64,9 +65,9 @@ struct Lsgd {
     double strength(Scope scope) const { return scope == Scope::local ? pull : pull_global; }
   };
 
-  struct Steps {  // worker -> leader -> global leader
-    std::int64_t steps;   ///< below 0: takes back what a worker that crashed had counted since `round`
-    std::int32_t riders;  ///< by how many W grows: -1 for a worker that crashed, 1 for who joined
+  struct Steps {          // worker -> leader -> global leader
+    std::int64_t steps;   ///< below 0: takes back what who leaves had counted since `round`
+    std::int32_t riders;  ///< by how many W grows: 1 for who joined, -1 for who left
   };
   struct Sync {  // global leader -> leaders (-> workers: barrier)
     bool global;
@@ -277,14 +278,14 @@ struct Lsgd {
       const Candidate candidate{from.index, score->score, score->version};
       group.ballot.cast(candidate);
       if (score->final) group.last.cast(candidate);
-      if (score->final) group.riding.erase(from);
+      if (!score->final || !group.riding.erase(from) || !port.hyper().lockstep) return;
+      port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
     } else if (const auto gone = e.as<Gone>()) {
       const bool rode = group.riding.erase(from) > 0, back = group.awaited.erase(from) > 0;
       if (gone->returns) group.awaited.insert(from);
       if (!gone->crashed || back || !(rode || gone->returns)) return;
       group.ballot.withdraw(from.index);
-      port.send(port.global(), Steps{-group.steps[from], -1}, round);
-      group.steps.erase(from);
+      port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
     } else if (e.as<Joined>() && group.awaited.erase(from)) {
       group.riding.insert(from);
       port.send(port.global(), Steps{0, 1}, round);

@@ -8,7 +8,6 @@ namespace paceline {
 
 bool VirtualTime::Driver::start(SimulatedRole& role, GradientOp& op) {
   role.computing = &op;
-  ++started_;
   Time time = plan_.conditions.step.count();
   if (plan_.conditions.spread_percent)
     time = stretched(time + time * role.slowness_percent / 100, 10);
@@ -165,6 +164,7 @@ void VirtualTime::Driver::handle(const Occurrence& o) {
   switch (o.kind) {
     case Kind::ready:
       if (!role.computing || o.item != role.generation) return;
+      role.claimed = false;
       role.computing->loss =
           role.engine->gradient(role.computing->at, role.computing->g, role.rng());
       return wake(role);
@@ -270,12 +270,11 @@ void VirtualTime::Driver::settle(SimulatedRole& role) {
 
 void VirtualTime::Driver::crash(SimulatedRole& role, const Conditions::Crash& crash) {
   const bool returns = plan_.place.role(role.self()) == Role::worker && crash.replaced_after > 0ns;
-  if (role.computing) --started_;  // the step goes back
   bury(role, true, returns);
   if (!returns) return;
   const Conditions& c = plan_.conditions;
-  const Time last_arrival =
-      role.known_dead_at + std::max(c.local_delay, c.remote_delay).count() * (100 + c.jitter_percent) / 100;
+  const Time last_arrival = role.known_dead_at + std::max(c.local_delay, c.remote_delay).count() *
+                                                     (100 + c.jitter_percent) / 100;
   schedule(std::max(now_ + crash.replaced_after.count(), last_arrival + 1), role.self().index,
            Kind::replace);
 }
@@ -308,6 +307,7 @@ void VirtualTime::Driver::send_back(const SimulatedRole& role, const Packet& pac
 void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) {
   role.task = {};
   role.dead = true;
+  if (std::exchange(role.claimed, false)) --claimed_;
   role.computing = nullptr;
   role.receiving = nullptr;
   role.pinning = nullptr;

@@ -68,6 +68,7 @@ class VirtualTime::Driver {
     std::uint64_t wait = 0;  // counts parkings, so that an old poll does not wake a new wait
     Time deadline = kNever, timer_at = kNever, last_arrival = 0;
     std::uint32_t slowness_percent = 0;
+    bool claimed = false;  // a step of those that are shared, which it has not taken yet
     bool dead = true;
     Packet gone{};           // what others hear of a dead one,
     Time known_dead_at = 0;  // from then on
@@ -99,9 +100,13 @@ class VirtualTime::Driver {
     const SimulatedRole& owner = *roles_[ref.owner.index];
     return arenas_[owner.group].slot(owner.first_slot + ref.index);
   }
-  bool running(const SimulatedRole& role) const {
-    return plan_.share_steps ? started_ < plan_.steps * plan_.place.workers()
-                             : role.steps() < plan_.steps;
+  bool running(SimulatedRole& role) {
+    if (!plan_.share_steps) return role.steps() < plan_.steps;
+    if (!role.claimed && claimed_ < plan_.steps * plan_.place.workers()) {
+      role.claimed = true;
+      ++claimed_;
+    }
+    return role.claimed;
   }
   Mirror& mirror(std::uint32_t group, SlotRef ref);
   void record(const SimulatedRole& role, const Event& event);
@@ -148,7 +153,7 @@ class VirtualTime::Driver {
   const std::shared_ptr<const void> hyper_;
   Rng chance_;
   Time now_ = 0;
-  std::uint64_t order_ = 0, events_ = 0, started_ = 0;
+  std::uint64_t order_ = 0, events_ = 0, claimed_ = 0;
   std::uint32_t alive_ = 0;  // or to be replaced
   Rank leader_ = kNobody;    // elected last
   Traffic traffic_;

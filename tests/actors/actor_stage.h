@@ -62,6 +62,7 @@ class ActorStage {
       : network_(Network::named("cnn7", {3, 28, 28}, 10).value()),
         context_(options_, network_, data_, words_) {
     options_.sgd = sgd;
+    options_.patience = 30;  // seconds: there are no seats whose steps would tell
     context_.place = place;
     context_.protocol = &protocol;
     context_.hyper = protocol.hyper(settings, place).value();
@@ -69,7 +70,8 @@ class ActorStage {
     context_.initial.resize(dimension());
     network_.initialise(context_.initial, 1);
     context_.arenas = std::make_unique<GroupArenas>(
-        GroupArenas::create(protocol, context_.device->math(), network_.layout(), place, "stage").value());
+        GroupArenas::create(protocol, context_.device->math(), network_.layout(), place, "stage")
+            .value());
     context_.recorder =
         system().spawn([this](RecorderActor::pointer) -> RecorderActor::behavior_type {
           return {[this](const Observation& o) { observed.push_back(o); }, [](const Progressed&) {},

@@ -54,6 +54,8 @@ TEST(TrainOptions, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(options.run.evaluate, Evaluate::beside);
   EXPECT_EQ(options.run.minutes, 1);
   EXPECT_EQ(options.run.decode_threads, 1U);
+  EXPECT_EQ(options.run.restarts, 3U);
+  EXPECT_EQ(options.run.patience, 0) << "auto";
   EXPECT_EQ(options.image_size, 0U);
   EXPECT_EQ(options.run.sgd.learning_rate, named_network("cnn7").value().learning_rate);
   EXPECT_EQ(parsed({"--network", "lenet"}).run.sgd.learning_rate,
@@ -149,8 +151,11 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
        "--threads",
        "2",
        "--patience",
-       "7"},
+       "7",
+       "--restarts",
+       "0"},
       {"--mode", "barrier", "--deterministic", "--steps", "30", "--evaluate", "after"},
+      {"--patience", "auto", "--restarts", "12"},
       {"--momentum-form", "none", "--weight-decay-of", "weights", "--lr-schedule", "cosine"},
   };
   for (const Words& words : runs) {
@@ -181,6 +186,8 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
     EXPECT_EQ(a.augment, b.augment);
     EXPECT_EQ(a.sampling, b.sampling);
     EXPECT_EQ(a.evaluate, b.evaluate);
+    EXPECT_EQ(a.patience, b.patience);
+    EXPECT_EQ(a.restarts, b.restarts);
   }
 }
 
@@ -269,6 +276,9 @@ TEST(TrainOptions, NumbersOutOfRangeAreRefused) {
                                {"--target-error", "11"},
                                {"--evaluate-every", "0"},
                                {"--patience", "0"},
+                               {"--patience", "-3"},
+                               {"--patience", "automatic"},
+                               {"--restarts", "-1"},
                                {"--threads", "0"},
                                {"--seed", "-1"},
                                {"--lr-warm-up", "1"},
@@ -334,10 +344,11 @@ TEST(TrainOptions, WhatAFileCannotHoldIsRefused) {
 TEST(TrainOptions, HelpListsEveryOptionWithItsDefault) {
   const std::string help = train_help();
   for (const char* option : {"--data", "--tau-global", "--evaluate-every", "--print-config",
-                             "--no-augment", "--patience"}) {
+                             "--no-augment", "--patience", "--restarts"}) {
     EXPECT_THAT(help, HasSubstr(option));
   }
   EXPECT_THAT(help, HasSubstr("(default 16)"));
+  EXPECT_THAT(help, HasSubstr("(default auto)"));
   EXPECT_THAT(help, Not(HasSubstr("(default 0)")));
 }
 
