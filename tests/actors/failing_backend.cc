@@ -1,8 +1,8 @@
 // A backend's shared object whose device is the CPU's until it fails as it is told to:
-// PACELINE_FAILURES="20:throw 45:memory" are the training steps, counted over all executables of a
+// FAILING_STEPS="20:throw 45:memory" are the training steps, counted over all executables of a
 // device, that end badly: "throw", "memory" (both are exceptions), "loss" (not finite, and so are the
 // running statistics), "gradient" (not finite, though its loss is). "0:throw": all of them.
-// PACELINE_FAILED_BUILDS="5 6" are the compilations for training that fail.
+// FAILING_BUILDS="5 6" are the compilations for training that fail.
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -28,8 +28,8 @@ struct Plan {
       const char* value = std::getenv(name);  // NOLINT: before any thread
       return std::istringstream(value ? value : "");
     };
-    std::istringstream failures = text("PACELINE_FAILURES"),
-                       failed = text("PACELINE_FAILED_BUILDS");
+    std::istringstream failures = text("FAILING_STEPS"),
+                       failed = text("FAILING_BUILDS");
     char colon = 0;
     std::uint64_t n = 0;
     for (std::string how; failures >> n >> colon >> how;) steps[n] = how;

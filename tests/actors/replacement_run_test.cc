@@ -40,8 +40,8 @@ class ReplacementRun : public testing::Test {
   ~ReplacementRun() override { fail_at("", ""); }
 
   static void fail_at(const char* steps, const char* builds = "") {
-    ::setenv("PACELINE_FAILURES", steps, 1);
-    ::setenv("PACELINE_FAILED_BUILDS", builds, 1);
+    ::setenv("FAILING_STEPS", steps, 1);
+    ::setenv("FAILING_BUILDS", builds, 1);
   }
   void lockstep() {
     options.mode = Mode::barrier;

@@ -2,31 +2,26 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
 
 #include "apps/child_process.h"
+#include "apps/run_processes.h"
 #include "temporary_folder.h"
 
 namespace paceline {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace std::chrono_literals;
 using nlohmann::json;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Words = std::vector<std::string>;
-
-constexpr std::chrono::seconds kDeadline{600};
 
 Words process_run(const std::string& directory, const Words& more) {
   Words words{"train",       "--data",   "synthetic:train=512,test=256", "--network", "lenet",
@@ -34,65 +29,6 @@ Words process_run(const std::string& directory, const Words& more) {
               "--isolation", "process"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
-}
-
-/// The processes that have `text` in their command line.
-std::vector<pid_t> processes_with(const std::string& text) {
-  std::vector<pid_t> found;
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    std::string line((std::istreambuf_iterator<char>(file)), {});
-    std::ranges::replace(line, '\0', ' ');
-    if (line.find(text) != std::string::npos) found.push_back(std::stoi(name));
-  }
-  return found;
-}
-
-/// The workers of the run in `directory`; of one rank, if that is given.
-std::vector<pid_t> workers_of(const fs::path& directory, const std::string& rank = "") {
-  std::vector<pid_t> found;
-  for (const pid_t pid : processes_with("worker --config " + (directory / "config.ini").string()))
-    if (rank.empty() || std::ranges::count(processes_with("--rank " + rank + " "), pid))
-      found.push_back(pid);
-  return found;
-}
-
-std::vector<json> events(const fs::path& directory, const std::string& event) {
-  std::vector<json> found;
-  std::istringstream lines(content(directory / "metrics.jsonl"));
-  for (std::string line; std::getline(lines, line);) {
-    const json object = json::parse(line, nullptr, false);
-    if (!object.is_discarded() && object.at("event") == event) found.push_back(object);
-  }
-  return found;
-}
-
-template <class Condition>
-bool within_deadline(Condition condition) {
-  const auto until = std::chrono::steady_clock::now() + kDeadline;
-  while (!condition() && std::chrono::steady_clock::now() < until)
-    std::this_thread::sleep_for(20ms);
-  return condition();
-}
-
-std::vector<std::string> segments() {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator("/dev/shm")) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("paceline.") && name.find(".run") != std::string::npos)
-      names.push_back(name);
-  }
-  return names;
-}
-
-/// Segments that were not there before.
-std::vector<std::string> new_segments(const std::vector<std::string>& before) {
-  std::vector<std::string> more;
-  for (const std::string& name : segments())
-    if (!std::ranges::count(before, name)) more.push_back(name);
-  return more;
 }
 
 TEST(WorkerProcesses, GiveTheSameBitsAsThreads) {
