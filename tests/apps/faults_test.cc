@@ -1,6 +1,6 @@
 // A run under fire: its workers are killed, stopped, starved of memory and given a device that
 // throws and loses its numbers, its checkpoints do not find room; and it ends as if nothing had
-// been. PACELINE_FAULTS says how many faults are done from outside (default 12).
+// been. PACELINE_FAULTS says how many faults are done from outside (default 6).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -26,7 +26,7 @@ using Words = std::vector<std::string>;
 
 int faults_wanted() {
   const char* given = std::getenv("PACELINE_FAULTS");
-  return given ? std::stoi(given) : 12;
+  return given ? std::stoi(given) : 6;
 }
 
 /// A run of LeNet with three processes that takes a while.
@@ -35,7 +35,7 @@ Words long_run(const fs::path& directory, int steps, const Words& more) {
               "--network",   "lenet",     "--batch",
               "16",          "--workers", "3",
               "--isolation", "process",   "--steps",
-              std::to_string(steps),      "--learning-rate",
+              std::to_string(steps),      "--lr",
               "0.01",        "--run",     directory.string(),
               "--evaluate",  "after",     "--evaluate-every",
               "1e6",         "--quiet"};
@@ -106,7 +106,7 @@ class Attacker {
 TEST(Faults, LeaveARunWithTheErrorOfAnUndisturbedOneAndNothingBehind) {
   const TemporaryFolder folder;
   const int wanted = faults_wanted();
-  const int steps = 60 * wanted + 300;
+  const int steps = 50 * wanted + 150;
   const auto before = segments();
   const Outcome calm = run_paceline(long_run(folder / "calm", steps, {}));
   ASSERT_EQ(calm.exit_code, 0) << calm.errors;
