@@ -26,7 +26,7 @@ constexpr const char* kHelp =
     "  paceline train   train a network; writes a run directory\n"
     "  paceline eval    test what a run has written\n"
     "  paceline inspect list a network's layers, shapes, parameters and memory\n"
-    "  paceline bench   measure slot, pull, step or data on this machine\n"
+    "  paceline bench   measure slot, pull, mailbox, step or data on this machine\n"
     "  paceline doctor  say what this machine has and what it lacks\n"
     "  paceline worker  one worker of a run with --isolation process, which starts it\n"
     "  paceline help [COMMAND], paceline --version\n"
