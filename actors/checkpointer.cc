@@ -1,9 +1,8 @@
 #include "paceline/actors/checkpointer.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <thread>
 
@@ -61,6 +60,7 @@ class Checkpointer {
   void release() { words_.released.store(words_.asked.load()); }
 
   bool write(const States& states);
+  bool write_all(const States& states);
   void take_model(Checkpoint& checkpoint);
   void fault(std::string text);
   void record(Event event) {
@@ -265,7 +265,14 @@ RoleCheckpoint role_checkpoint(const StateShape& shape, const VectorMath& math,
   return role;
 }
 
-bool Checkpointer::write(const States& states) {
+bool Checkpointer::write(const States& states) try {
+  return write_all(states);
+} catch (const std::exception& error) {  // no memory for a copy of the model
+  fault(fmt::format("no checkpoint: {}", error.what()));
+  return false;
+}
+
+bool Checkpointer::write_all(const States& states) {
   const VectorMath& math = context_.device->math();
   Checkpoint c;
   c.protocol = options_.protocol;

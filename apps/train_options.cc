@@ -84,7 +84,7 @@ Row augment() {
 Row checkpoint_every() {
   return {{"checkpoint-every", "T|N",
            "seconds (90s), minutes (10m) or hours (2h) of training, or steps of a worker (500), from "
-           "one checkpoint to the next, and one at the end; 0: none (default 0)"},
+           "one checkpoint to the next, and one at the end; 0: none (default: none)"},
           [](TrainOptions& o, const std::string& given) -> Result<> {
             o.run.checkpoint_seconds = 0;
             o.run.checkpoint_steps = 0;

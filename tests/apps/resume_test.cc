@@ -47,12 +47,19 @@ std::vector<json> checkpoints(const std::filesystem::path& run) {
   return lines;
 }
 
-/// Waits for a checkpoint under its final name.
-bool wait_for_checkpoint(const std::filesystem::path& run) {
+/// The newest under its final name; empty while there is none.
+std::string newest_checkpoint(const std::filesystem::path& run) {
+  std::string newest;
+  for (const std::string& name : listing(run / "checkpoints"))
+    if (name.starts_with("step-")) newest = name;
+  return newest;
+}
+
+/// Waits for another one than `before`.
+bool wait_for_checkpoint(const std::filesystem::path& run, const std::string& before = {}) {
   const auto until = std::chrono::steady_clock::now() + kDeadline;
   while (std::chrono::steady_clock::now() < until) {
-    for (const std::string& name : listing(run / "checkpoints"))
-      if (name.starts_with("step-")) return true;
+    if (newest_checkpoint(run) != before) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return false;
@@ -121,7 +128,7 @@ TEST(Resume, ADeterministicRunThatWasKilledEndsWithTheBitsOfOneThatWasNot) {
     const std::string whole = folder / (std::string("whole") + groups),
                       parts = folder / (std::string("parts") + groups);
     const Words options =
-        with(kDeterministic, {"--steps", "600", "--groups", groups, "--workers", "2"});
+        with(kDeterministic, {"--steps", "200", "--groups", groups, "--workers", "2"});
     ASSERT_EQ(run_paceline(small_run(whole, options)).exit_code, 0);
     ChildProcess child(
         paceline_words(small_run(parts, with(options, {"--checkpoint-every", "8"}))));
@@ -149,11 +156,13 @@ TEST(Resume, KilledAtRandomMomentsARunAlwaysGoesOnFromAWholeCheckpoint) {
   Words words = small_run(run, {"--minutes", "60", "--checkpoint-every", "0.01s", "--quiet"});
   std::uint64_t steps = 0;
   for (int kill = 0; kill < kills; ++kill) {
+    const std::string before = newest_checkpoint(run);
     ChildProcess child(paceline_words(words));
-    if (kill == 0) {
-      ASSERT_TRUE(wait_for_checkpoint(run));
+    // Among checkpoints, or (one in four) at its very beginning.
+    if (kill == 0 || random() % 4 != 0) {
+      ASSERT_TRUE(wait_for_checkpoint(run, before));
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 2000));
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 500));
     child.send(SIGKILL);
     const Outcome killed = child.wait(kDeadline);
     ASSERT_EQ(killed.signal, SIGKILL) << killed.errors;
