@@ -59,6 +59,7 @@ void Crew::returned(const EngineReady& ready) {
 }
 
 void Crew::ended(const EngineEnded& end) {
+  context_.words.seat(end.rank).gone.store(true);
   Seat& seat = seats_[end.rank];
   seat.host.reset();  // its memory, before another needs as much
   if (context_.words.seat(end.rank).claimed.exchange(false)) context_.budget.give_back();

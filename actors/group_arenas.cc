@@ -36,14 +36,15 @@ struct alignas(64) GroupArenas::CopyWords {
 
 /// Where everything lies, the same in every process.
 struct GroupArenas::Plan {
-  std::vector<std::size_t> first_slot, first_copy;
+  std::vector<std::size_t> first_slot, state_slot, first_copy;
   std::vector<std::vector<SlotShape>> slots;  // by group
 };
 
 GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& math,
-                                    const Layout& layout, const Place& place) {
+                                    const Layout& layout, const Place& place, StateBytes state) {
   Plan plan;
   plan.first_slot.resize(place.roles());
+  plan.state_slot.resize(place.roles());
   plan.slots.resize(place.groups);
   std::vector<std::set<std::size_t>> elsewhere(place.groups);  // sizes of other groups' slots
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
@@ -58,6 +59,12 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
       for (std::uint32_t group = 0; group < place.groups; ++group)
         if (group != home) elsewhere[group].insert(shape.bytes);
     }
+    plan.state_slot[i] = plan.slots[home].size();
+    const Role role = place.role(a);
+    const std::size_t bytes = role == Role::worker   ? state.worker
+                              : role == Role::global ? state.centre
+                                                     : 0;
+    if (bytes > 0) plan.slots[home].push_back({bytes});
   }
   for (std::uint32_t group = 0; group < place.groups; ++group) {
     plan.first_copy.push_back(plan.slots[group].size());
@@ -68,7 +75,10 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
 }
 
 GroupArenas::GroupArenas(const Place& place, Plan plan, std::vector<Group> groups)
-    : place_(place), first_slot_(std::move(plan.first_slot)), groups_(std::move(groups)) {}
+    : place_(place),
+      first_slot_(std::move(plan.first_slot)),
+      state_slot_(std::move(plan.state_slot)),
+      groups_(std::move(groups)) {}
 
 std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
   return {reinterpret_cast<CopyWords*>(arena.board().data()), arena.slots() - first_copy};
@@ -76,8 +86,8 @@ std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
 
 Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
-                                        const std::string& name) {
-  Plan planned = plan(protocol, math, layout, place);
+                                        const std::string& name, StateBytes state) {
+  Plan planned = plan(protocol, math, layout, place, state);
   std::vector<Group> groups;
   for (std::uint32_t j = 0; j < place.groups; ++j) {
     ArenaOptions options;
@@ -96,8 +106,8 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
 
 Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
-                                        std::span<const std::string> segments) {
-  Plan planned = plan(protocol, math, layout, place);
+                                        std::span<const std::string> segments, StateBytes state) {
+  Plan planned = plan(protocol, math, layout, place, state);
   std::vector<Group> groups;
   for (std::uint32_t j = 0; j < place.groups; ++j) {
     PACELINE_TRY(Arena arena, Arena::attach(segments[j], layout.hash()));
@@ -125,6 +135,10 @@ std::vector<std::string> GroupArenas::segments() const {
 
 Slot GroupArenas::slot(SlotRef ref) const {
   return groups_[place_.group(ref.owner)].arena.slot(first_slot_[ref.owner.index] + ref.index);
+}
+
+Slot GroupArenas::state_slot(Address owner) const {
+  return groups_[place_.group(owner)].arena.slot(state_slot_[owner.index]);
 }
 
 Pin GroupArenas::pin(std::uint32_t group, SlotRef ref, std::uint64_t at_least) const {

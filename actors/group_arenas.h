@@ -21,22 +21,29 @@
 
 namespace paceline {
 
+/// Of the slots for what roles are made of (actors/role_state.h); 0: none.
+struct StateBytes {
+  std::size_t worker = 0, centre = 0;
+};
+
 class GroupArenas {
  public:
   /// Creates every group's arena, "NAME-group0" and so on; what does not fit fails here. Slots of
   /// parameters have room for the buffers behind them, other slots have not.
   static Result<GroupArenas> create(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place,
-                                    const std::string& name);
+                                    const std::string& name, StateBytes state = {});
   /// Attaches to those that another process has created.
   /// @param segments  its segments()
   static Result<GroupArenas> attach(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place,
-                                    std::span<const std::string> segments);
+                                    std::span<const std::string> segments, StateBytes state = {});
   /// By group.
   std::vector<std::string> segments() const;
 
   Slot slot(SlotRef ref) const;
+  /// Where a worker or centre puts its state, if there is such a slot.
+  Slot state_slot(Address owner) const;
   std::uint64_t newest(SlotRef ref) const { return slot(ref).version(); }
   /// Pins a slot for a member of `group`: in place when it lies there, else the group's copy. Empty
   /// when the group holds nothing of it that is at least that version (kNewest counts as 0 here).
@@ -60,10 +67,10 @@ class GroupArenas {
   struct Plan;
   GroupArenas(const Place& place, Plan plan, std::vector<Group> groups);
   static Plan plan(const Protocol& protocol, const VectorMath& math, const Layout& layout,
-                   const Place& place);
+                   const Place& place, StateBytes state);
 
   Place place_;
-  std::vector<std::size_t> first_slot_;  // by role, in its group's arena
+  std::vector<std::size_t> first_slot_, state_slot_;  // by role, in its group's arena
   std::vector<Group> groups_;
 };
 

@@ -68,6 +68,8 @@ std::vector<Letter> event_letters(Address from, const TimedEvent& timed) {
       [&]<class E>(const E& event) -> std::vector<Letter> {
         if constexpr (std::is_same_v<E, FaultEvent>)
           return text_letters(LetterKind::fault, from, {timed.t, event.round, 0}, event.text);
+        else if constexpr (std::is_same_v<E, CheckpointEvent>)
+          PACELINE_CHECK(false, "only the node's process writes checkpoints");
         else
           return {letter(kind_of(event), {}, from, Timed<E>{timed.t, event})};
       },

@@ -45,6 +45,8 @@ struct Stop {};   ///< run -> workers: no further step, no long waits
 struct Tick {};   ///< a service to itself: look at your deadline
 struct Drain {
 };  ///< run -> services: how many messages have you handled, and do you only wait for more?
+struct SaveState {
+};  ///< checkpointer -> centre: put what you are made of into your slot; false: not now, you are busy
 struct Fetch {  ///< role -> courier: bring this slot to our group
   SlotRef slot;
   Address asker;             ///< who gets Fetched; nobody: a prefetch
@@ -106,7 +108,7 @@ enum class Placement : std::uint8_t { scheduled, detached };
 using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
                         caf::result<void>(Tick), caf::result<void>(Fetched),
                         caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain),
-                        caf::result<void>(Seated)>;
+                        caf::result<void>(Seated), caf::result<bool>(SaveState)>;
 using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t, bool>(Drain)>;
 using EvaluatorActor = Typed<caf::result<void>(Assess)>;
 using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
@@ -121,6 +123,7 @@ PACELINE_LOCAL(Seated)
 PACELINE_LOCAL(Stop)
 PACELINE_LOCAL(Tick)
 PACELINE_LOCAL(Drain)
+PACELINE_LOCAL(SaveState)
 PACELINE_LOCAL(Fetch)
 PACELINE_LOCAL(Fetched)
 PACELINE_LOCAL(EngineReady)

@@ -142,7 +142,12 @@ class Port {
   std::uint32_t group() const { return place().group(self()); }
   Address leader() const { return place().leader(group()); }
   Address global() const { return place().global(); }
-  /// Whether another step may be taken.
+  /// Gradients taken so far, before a resume as well.
+  std::uint64_t steps() const { return host_->steps(); }
+  /// In a synchronous protocol: this round is over.
+  void at_round(std::uint64_t round) const { host_->at_round(round); }
+  /// Whether another step may be taken. The boundary between two steps: where a checkpoint finds the
+  /// role, if it is asked for one, with its vectors and numbers as the next step will.
   bool running() const { return host_->running(); }
 
   // ---- vectors ----
@@ -153,6 +158,10 @@ class Port {
   Vector x() const { return vector("x"); }  ///< the role's parameters
   Vector g() const { return vector("g"); }  ///< its last gradient
   Vector vector(std::string_view name) const { return host_->vector(name); }
+  /// Numbers that checkpoints keep, zero at first (P::kept names them).
+  std::span<double> numbers(std::string_view name, std::size_t count) const {
+    return host_->numbers(name, count);
+  }
   /// What a pin of a vector's slot holds.
   ConstVector view(const Pin& pin) const { return {pin.bytes().data(), host_->dimension()}; }
 

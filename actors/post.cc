@@ -59,6 +59,7 @@ RoleActor::behavior_type role_proxy(RoleActor::stateful_pointer<ProxyState>, Out
         return caf::result<std::uint64_t, bool>{0, true};
       },
       [](Seated) {},
+      [](SaveState) { return false; },
   };
 }
 

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "paceline/result.h"
+
 namespace paceline {
 
 std::uint64_t RoleHost::publish(std::uint32_t index,
@@ -62,6 +64,13 @@ double RoleHost::coordination_share(std::size_t pulls) const {
 Vector RoleHost::vector(std::string_view name) {
   if (const auto it = vectors_.find(name); it != vectors_.end()) return it->second;
   return vectors_.emplace(std::string(name), allocate(name)).first->second;
+}
+
+std::span<double> RoleHost::numbers(std::string_view name, std::size_t count) {
+  std::vector<double>& numbers = numbers_[std::string(name)];
+  if (numbers.empty()) numbers.resize(count);
+  PACELINE_CHECK(numbers.size() == count, "{} numbers '{}', not {}", numbers.size(), name, count);
+  return numbers;
 }
 
 void RoleHost::count(std::string_view name, std::uint64_t n) {

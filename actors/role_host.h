@@ -25,6 +25,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "paceline/actors/event.h"
 #include "paceline/actors/packet.h"
@@ -143,6 +144,8 @@ class RoleHost {
   /// and tests find vectors by name.
   Vector vector(std::string_view name);
   const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
+  /// Numbers of the role's own, made on first use: zeros. They stay where they are.
+  std::span<double> numbers(std::string_view name, std::size_t count);
 
   /// Counts what happens, by name.
   void count(std::string_view name, std::uint64_t n = 1);
@@ -153,6 +156,10 @@ class RoleHost {
   /// How often the host has taken a worker's parameters away because something was not finite: what
   /// the role knew of its losses until then is void.
   std::uint64_t begun_again() const { return begun_again_; }
+  /// Rounds of a synchronous protocol that the role has lived through, counted from when the run
+  /// began or went on: after as many, all its workers and its centre belong together.
+  std::uint64_t rounds() const { return rounds_; }
+  void at_round(std::uint64_t round) { rounds_ = round; }
   /// Goes on where another host of this role was.
   void continue_from(std::uint64_t steps, std::uint64_t rng) {
     steps_ = steps;
@@ -186,9 +193,10 @@ class RoleHost {
   const RoleSetup setup_;
   Sgd sgd_;
   Rng rng_;
-  std::uint64_t steps_ = 0, begun_again_ = 0;
+  std::uint64_t steps_ = 0, rounds_ = 0, begun_again_ = 0;
   nanoseconds patience_{0};  // asked for last
   std::map<std::string, Vector, std::less<>> vectors_;
+  std::map<std::string, std::vector<double>, std::less<>> numbers_;
   std::map<std::string, std::uint64_t, std::less<>> counts_;
   std::map<std::uint32_t, Sign> heard_;
 };

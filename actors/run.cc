@@ -8,6 +8,8 @@
 #include <optional>
 #include <thread>
 
+#include "paceline/actors/checkpoint.h"
+#include "paceline/actors/checkpointer.h"
 #include "paceline/actors/courier.h"
 #include "paceline/actors/crew.h"
 #include "paceline/actors/evaluator.h"
@@ -15,6 +17,7 @@
 #include "paceline/actors/node_arena.h"
 #include "paceline/actors/node_post.h"
 #include "paceline/actors/recorder.h"
+#include "paceline/actors/resume.h"
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
@@ -25,15 +28,6 @@ namespace paceline {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// In total; 0: no bound. A deterministic run shares them evenly.
-std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
-  if (o.steps) return o.steps * o.workers;
-  const double steps =
-      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
-  if (!o.deterministic) return static_cast<std::uint64_t>(steps);
-  return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
-}
 
 /// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
 /// caller.
@@ -82,6 +76,9 @@ class Ride {
   void wind_up();
 
   void stop(const char* why);
+  void end_training();
+  void tell_of_resume();
+  void save_last();
   void look_around();
   void assess(Assess::What what, Address of);
   template <class Actor>
@@ -103,6 +100,7 @@ class Ride {
   Crew crew_;
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
+  CheckpointerActor checkpointer_;
   bool assessing_ = false;
   double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
   std::optional<Assessed> last_leader_, last_mean_;
@@ -117,7 +115,8 @@ Result<> Ride::ride() {
   if (ready && options_.evaluate == Evaluate::beside) ready = prepare_evaluator();
   if (!ready) {
     std::error_code ignored;  // the folder holds no run yet
-    std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
+    if (!options_.resume)
+      std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
     return ready;
   }
   train();
@@ -126,7 +125,9 @@ Result<> Ride::ride() {
 }
 
 Result<> Ride::spawn() {
-  PACELINE_TRY(auto file, MetricsFile::create(options_.directory / "metrics.jsonl"));
+  const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
+  PACELINE_TRY(auto file,
+               options_.resume ? MetricsFile::extend(metrics) : MetricsFile::create(metrics));
   context_.recorder = spawn_recorder(system_, std::move(file), &context_);
   evaluator_ = spawn_evaluator(system_, &context_, me());
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
@@ -158,6 +159,7 @@ void Ride::listen() {
                  [&](const Skipped& skipped) {
                    summary_.skipped.emplace(skipped.name, skipped.reason);
                  },
+                 [&](Halted) { end_training(); },
                  [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
   crew_.look_around();
 }
@@ -180,9 +182,16 @@ Result<> Ride::prepare_evaluator() {
 }
 
 void Ride::train() {
-  context_.live.begun.store(wall_seconds());
+  const double before = options_.resume ? options_.resume->train_seconds : 0;
+  assessed_at_ = before;
+  context_.live.begun.store(wall_seconds() - before);
+  if (options_.resume) tell_of_resume();
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
+  if (options_.checkpoints()) {
+    checkpointer_ = spawn_checkpointer(system_, &context_, me());
+    tell(&*self_, checkpointer_, Begin{});
+  }
   while (crew_.riding() > 0) {
     listen();
     look_around();
@@ -195,8 +204,39 @@ void Ride::train() {
 void Ride::stop(const char* why) {
   if (!summary_.ended_by.empty()) return;
   summary_.ended_by = why;
+  if (checkpointer_ && context_.pauses())
+    tell(&*self_, checkpointer_, Halt{});  // where all workers stand together
+  else
+    end_training();
+}
+
+void Ride::end_training() {
   context_.budget.stop();
   crew_.stop();
+}
+
+void Ride::tell_of_resume() {
+  const Checkpoint& from = *options_.resume;
+  const auto record = [&](Event event) {
+    tell(&*self_, context_.recorder,
+         Observation{Address{}, context_.train_seconds(), std::move(event)});
+  };
+  for (const std::string& line : from.passed_over)
+    record(FaultEvent{0, line + ": the checkpoint before is taken"});
+  record(CheckpointEvent{from.steps, from.path.string(), 0, 0, true});
+}
+
+/// The checkpoint of the run's end, while the centre still lives.
+void Ride::save_last() {
+  if (!checkpointer_) return;
+  constexpr auto kMost = 600s;  // of a slow disk
+  ask(&*self_, checkpointer_, kMost, Finish{}).receive([](bool) {}, [&](const caf::error&) {
+    tell(&*self_, context_.recorder,
+         Observation{Address{}, context_.train_seconds(),
+                     FaultEvent{0, "the last checkpoint was not written in time"}});
+  });
+  end(checkpointer_);
+  checkpointer_ = nullptr;
 }
 
 /// Between messages: is it time to stop, to evaluate, to say how it goes?
@@ -268,6 +308,7 @@ void Ride::drain() {
     for (const CourierActor& courier : context_.couriers) drained(courier);
     if (!settled) std::this_thread::sleep_for(5ms);
   }
+  save_last();
   for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
     if (context_.directory[i]) end(context_.directory[i]);
   static_cast<void>(flush());  // and the recorder has seen the last election
@@ -364,6 +405,7 @@ void Ride::wind_up() {
   crew_.stop();
   while (crew_.riding() > 0) listen();
   post_.end();
+  end(checkpointer_);
   for (const RoleActor& role : context_.directory) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
   end(evaluator_);
@@ -417,13 +459,17 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                 "isolation process without a worker_command: give the program that starts a "
                 "worker, as paceline train does");
   RunOptions options = given;
+  if (options.resume) PACELINE_TRYV(check_resume(options, network, planned_steps(options, data)));
   PACELINE_TRY(NodeArena node, NodeArena::create(options.place(), network.layout().hash(),
                                                  planned_steps(options, data)));
+  node.words().checkpoint.kept.store(options.checkpoints() || options.resume);
   RunContext context(options, network, data, node.words());
   PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
-                                                network.layout(), context.place, node.name()));
+                                                network.layout(), context.place, node.name(),
+                                                context.state_bytes()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
+  if (options.resume) put_back(context);
   return Ride(system, context, node, control, progress).go();
 }
 

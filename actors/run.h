@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ class actor_system;
 }
 
 namespace paceline {
+
+struct Checkpoint;
 
 enum class Mode : std::uint8_t { barrier, nonblocking };
 enum class Evaluate : std::uint8_t { beside, after };
@@ -67,6 +70,12 @@ struct RunOptions {
   double evaluate_every = 10;  ///< seconds of training
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
+  double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
+  std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
+  std::uint32_t keep_checkpoints = 3;  ///< how many, the newest
+  bool checkpoints() const { return checkpoint_seconds > 0 || checkpoint_steps > 0; }
+  /// Go on from here, in the directory that holds the run so far; null: begin.
+  std::shared_ptr<const Checkpoint> resume;
   std::filesystem::path
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt

@@ -17,6 +17,14 @@ Result<> prepare(RunContext& context, RunOptions& options) {
   network.initialise(context.initial, options.seed);
   if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());
   options.sgd.undecayed = context.undecayed;
+  const auto state = [&](Role role) {
+    return state_shape(*context.protocol, context.hyper.get(), role, options.sgd.form,
+                       network.layout(), context.device->math());
+  };
+  if (context.words.checkpoint.kept.load()) {
+    context.worker_state = state(Role::worker);
+    context.centre_state = state(Role::global);
+  }
   return success();
 }
 

@@ -11,6 +11,7 @@
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/protocol.h"
+#include "paceline/actors/role_state.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/run_words.h"
 #include "paceline/actors/step_times.h"
@@ -35,10 +36,24 @@ struct RunContext {
   std::unique_ptr<Device> device;
   std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
   std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
+  StateShape worker_state, centre_state;  ///< empty where there are no slots for them
   std::unique_ptr<GroupArenas> arenas;
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
+
+  const StateShape& state(Address role) const {
+    static const StateShape none;
+    const Role kind = place.role(role);
+    return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
+  }
+  StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
+  /// At a checkpoint, workers wait for each other: all belong to one moment.
+  bool pauses() const { return options.deterministic || protocol->has_centre(); }
+  /// And all are at the same number of steps or rounds, a multiple of this; 0: at any.
+  std::uint64_t common() const {
+    return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
+  }
 
   /// How the steps of the slowest worker are; nothing while somebody has taken too few.
   std::optional<StepSummary> slowest() const {
@@ -99,7 +114,7 @@ struct RunContext {
 };
 
 /// Fills in what follows from the options, the same in every process of the run: place, protocol,
-/// hyper, device, initial, undecayed.
+/// hyper, device, initial, undecayed, the shapes of states.
 /// @param options  the context's; gets what was left to defaults
 Result<> prepare(RunContext& context, RunOptions& options);
 

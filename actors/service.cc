@@ -26,6 +26,7 @@ bool ServiceHost::start(PinOp& op) {
 
 void ServiceHost::begin(RoleActor::pointer actor) {
   actor_ = actor;
+  restore();
   const RoleKind& kind = context_.protocol->kind(place().role(self()));
   role_ = kind.start(*this);
   role_.resume();
@@ -57,6 +58,23 @@ void ServiceHost::fetched(std::uint64_t answered) {
   PinOp& op = *std::exchange(pinning_, nullptr);
   pin_fetched(op);
   resume(op.role);
+}
+
+bool ServiceHost::save() {
+  const StateShape& shape = context_.state(self());
+  if (!settled()) return false;
+  auto loan = context_.arenas->state_slot(self()).loan();
+  if (!loan) return false;
+  save_state(*this, shape, 0, {}, {}, loan->bytes());
+  std::move(*loan).publish();
+  return true;
+}
+
+void ServiceHost::restore() {
+  const StateShape& shape = context_.state(self());
+  if (shape.bytes == 0) return;
+  if (const Pin state = context_.arenas->state_slot(self()).pin())
+    restore_state(*this, shape, state.bytes());
 }
 
 void ServiceHost::wait_until(Clock::time_point deadline) {
@@ -109,6 +127,7 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
         return caf::result<std::uint64_t, bool>{host->handled(), host->settled()};
       },
       [=](Seated) {},
+      [=](SaveState) { return host->save(); },
   };
 }
 

@@ -24,6 +24,8 @@ class StepBudget {
       if (claimed_.compare_exchange_weak(claimed, claimed + 1)) return true;
     return false;
   }
+  /// Steps that were taken before a run was resumed. Before anyone claims one.
+  void begin_at(std::uint64_t steps) { claimed_.store(steps); }
   /// Takes back a step that was claimed and will not be taken.
   void give_back() { claimed_.fetch_sub(1); }
   /// Whether nobody gets another step, as long as none is given back.

@@ -63,6 +63,7 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 }
 
 bool WorkerHost::running() {
+  answer_checkpoint();
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
@@ -129,7 +130,10 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
       begun_at_ = wall_seconds();
       reported_at_ = context_.train_seconds();
       reported_steps_ = steps();
+      seat_.saved.store(0);
+      seat_.gone.store(false);
       live_role();
+      if (!role_.error()) save(kLastState);
       write_figures();
     }
     if (const std::exception_ptr error = role_.error()) std::rethrow_exception(error);
@@ -183,6 +187,7 @@ Result<> WorkerHost::build() {
     stream.rng = Rng(context_.options.seed + before, self().index).next();
     take_leaders(stream);
   }
+  restore();
   return success();
 }
 
@@ -316,6 +321,7 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self,
         return caf::result<std::uint64_t, bool>{0, true};
       },
       [=](Seated seated) { state(self).rider = seated.rider; },
+      [=](SaveState) { return false; },
   };
 }
 

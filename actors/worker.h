@@ -61,6 +61,10 @@ class WorkerHost final : public ActorHost, public Rider {
   void note_step_time(double seconds);
   void wait_for_begin();
   void live_role();
+  void restore();
+  std::uint64_t boundary() const;
+  void answer_checkpoint();
+  bool save(std::uint64_t request);
   void wait_for_message(ReceiveOp& op);
   void wait_for_pin(PinOp& op);
   void report_progress(double loss);
@@ -70,6 +74,7 @@ class WorkerHost final : public ActorHost, public Rider {
   Task<> role_;
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
+  std::uint64_t boundary_steps_ = 0;  // steps() at the last boundary
   SeatWords& seat_;
   StepTimes step_times_;
   std::uint64_t began_again_at_ = 0;  // steps()

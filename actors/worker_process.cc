@@ -162,7 +162,8 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat,
   for (std::uint32_t group = 0; group < place.groups; ++group)
     segments.push_back(node.sibling(fmt::format("group{}", group)));
   PACELINE_TRY(auto arenas, GroupArenas::attach(*context.protocol, context.device->math(),
-                                                network.layout(), place, segments));
+                                                network.layout(), place, segments,
+                                                context.state_bytes()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();

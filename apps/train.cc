@@ -11,6 +11,9 @@
 #include <thread>
 
 #include "paceline/actors/caf_compat.h"
+#include "paceline/actors/checkpoint.h"
+#include "paceline/actors/metrics_file.h"
+#include "paceline/actors/resume.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/summary.h"
 #include "paceline/apps/interrupt.h"
@@ -19,6 +22,7 @@
 #include "paceline/apps/run_parts.h"
 #include "paceline/apps/train_options.h"
 #include "paceline/apps/train_report.h"
+#include "paceline/layers/atomic_file.h"
 
 namespace paceline {
 namespace {
@@ -33,6 +37,22 @@ Result<RunSummary> run_in_system(const TrainOptions& options, const RunParts& pa
              [line](const Progress& progress) {
                if (line != nullptr) line->show(progress);
              });
+}
+
+/// Finds where the run goes on, and makes its folder say what it goes on with.
+Result<> open_resumed(TrainOptions& options, const RunParts& parts) {
+  RunOptions& run = options.run;
+  auto found = read_newest_checkpoint(run.directory, parts.network.layout());
+  if (!found) return Error{found.error().code, "--resume: " + found.error().message};
+  run.resume = std::make_shared<const Checkpoint>(std::move(found).value());
+  PACELINE_TRYV(check_resume(run, parts.network, planned_steps(run, parts.data)));
+  const auto writable = MetricsFile::extend(run.directory / "metrics.jsonl");
+  if (!writable) return writable.error();  // before anything is touched: it may be running
+  tidy_checkpoints(run.directory, *run.resume);
+  std::error_code ignored;
+  std::filesystem::remove(run.directory / "summary.json", ignored);
+  std::filesystem::remove_all(run.directory / "snapshots", ignored);
+  return write_file_atomically(run.directory / "config.ini", config_text(options));
 }
 
 }  // namespace
@@ -69,9 +89,10 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
     run.directory = free_run_directory(options.description.name, run.protocol,
                                        std::chrono::system_clock::now());
   }
-  if (const auto ready = prepare_run_directory(run.directory, config_text(options)); !ready) {
-    return refuse("train", ready.error());
-  }
+  const bool resumed = !options.resume.empty();
+  const auto ready = resumed ? open_resumed(options, parts.value())
+                             : prepare_run_directory(run.directory, config_text(options));
+  if (!ready) return refuse("train", ready.error());
   // This very program, even where its file has been replaced meanwhile.
   run.worker_command = {"/proc/self/exe", "worker", "--config",
                         (run.directory / "config.ini").string()};
@@ -90,7 +111,7 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   if (!summary) {
     std::fflush(people);
     print_mistake("train", summary.error().message);
-    abandon_run_directory(run.directory);
+    if (!resumed) abandon_run_directory(run.directory);
     return exit_code(summary.error());
   }
   if (options.json) {

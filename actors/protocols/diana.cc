@@ -57,6 +57,12 @@ struct Diana {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
+  static constexpr bool synchronous = true;
+  static Kept kept(Role role, const Hyper&) {
+    if (role == Role::worker) return {{"h"}, {}};
+    if (role == Role::global) return {{"momentum", "h"}, {}};
+    return {};
+  }
   /// How long a wait for a round, or for what one brings, may last.
   static nanoseconds patience(Port<Diana> port) { return port.patience(1); }
   static bool takes(Momentum form) { return form != Momentum::sutskever; }
@@ -103,6 +109,7 @@ struct Diana {
       Pin z = co_await port.pin(port.global(), kParameters, next->version, patience(port));
       if (!z) port.record_missing(round, "parameters", {{port.global()}});
       if (z) math.copy(x, port.view(z));
+      port.at_round(round);
     }
   }
 

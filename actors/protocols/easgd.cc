@@ -63,7 +63,7 @@ struct Easgd {
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
     bool alone = false;        // the centre is gone
 
-    for (std::uint64_t t = 0; port.running(); ++t) {
+    for (std::uint64_t t = port.steps(); port.running(); ++t) {
       bool elastic = false;
       if (t % h.tau == 0 && !alone) {
         if (pushed) alone = co_await settled(port, pushed);

@@ -102,6 +102,13 @@ struct Lsgd {
   /// Leaders name slots; what is brought from group to group the runtime moves.
   static bool whole_vectors(Role role) { return role == Role::worker; }
 
+  /// A score needs a window of losses: one that began anew would keep a worker from leading.
+  static Kept kept(Role role, const Hyper& h) {
+    if (role != Role::worker) return {};
+    return {{}, {{kWindow, ScoreWindow::numbers(h.score_window)}}};
+  }
+  static constexpr const char* kWindow = "window";
+
   // ---- worker ----
 
   /// A worker's losses and offers.
@@ -110,7 +117,9 @@ struct Lsgd {
     ScoreWindow window;
     std::uint64_t begun_again = 0;  // port.begun_again(), of the window
 
-    explicit Offer(Port<Lsgd> p) : port(p), window(p.hyper().score_window) {}
+    explicit Offer(Port<Lsgd> p)
+        : port(p),
+          window(p.numbers(kWindow, ScoreWindow::numbers(p.hyper().score_window))) {}
     void add(double loss) {
       forget();
       window.add(loss);
