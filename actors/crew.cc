@@ -8,8 +8,7 @@ namespace paceline {
 Result<> Crew::seat_all() {
   const std::uint32_t workers = context_.place.workers();
   seats_.resize(workers);
-  for (Rank rank = 0; rank < workers; ++rank)
-    context_.directory[rank] = spawn_front(system_, run_);
+  for (Rank rank = 0; rank < workers; ++rank) context_.directory[rank] = spawn_front(system_, run_);
   for (Rank rank = 0; rank < (processes_ ? 1 : workers); ++rank) PACELINE_TRYV(seat(rank));
   return success();
 }
@@ -27,7 +26,13 @@ Result<> Crew::seat(Rank rank) {
   } else {
     seat.host = std::make_unique<WorkerHost>(context_, rank);
     anonymously_tell(front, Seated{seat.host.get()});
-    spawn_engine(system_, seat.host.get(), front, run_);
+    try {
+      spawn_engine(system_, seat.host.get(), front, run_);
+    } catch (const std::exception& error) {  // no thread
+      if (seat.restarts == 0) throw;
+      record(rank, fmt::format("worker {} could not be replaced: {}", rank, error.what()));
+      anonymously_tell(front, EngineEnded{rank, true});  // the front lets go of it first
+    }
   }
   seat.state = State::riding;
   return success();
@@ -51,7 +56,8 @@ void Crew::ready(const EngineReady& ready) {
 void Crew::returned(const EngineReady& ready) {
   const Rank rank = ready.rank;
   if (ready.error.code)
-    return record(rank, fmt::format("worker {} could not be replaced: {}", rank, ready.error.message));
+    return record(rank,
+                  fmt::format("worker {} could not be replaced: {}", rank, ready.error.message));
   record(rank, fmt::format("worker {} was replaced ({} of {} times)", rank, seats_[rank].restarts,
                            context_.options.restarts));
   tell_leaders(rank, joined_packet(context_.place.worker(rank)));
@@ -70,12 +76,15 @@ void Crew::ended(const EngineEnded& end) {
 
 void Crew::await_next(Rank rank) {
   Seat& seat = seats_[rank];
-  if (seat.restarts >= context_.options.restarts || !all_ready()) {
+  if (seat.restarts == 0 && !seat.ready)
+    return leave_empty(rank, State::lost);  // the run's failure
+  if (!needed(rank)) return leave_empty(rank, State::ended);
+  if (seat.restarts >= context_.options.restarts) {
     if (context_.options.restarts > 0)
-      record(rank, fmt::format("worker {} is given up: it was replaced {} times", rank, seat.restarts));
+      record(rank,
+             fmt::format("worker {} is given up: it was replaced {} times", rank, seat.restarts));
     return leave_empty(rank, State::lost);
   }
-  if (!needed(rank)) return leave_empty(rank, State::ended);
   seat.state = State::awaited;
   seat.due = wall_seconds() + seat.pause;
   seat.pause = std::min(2 * seat.pause, kLongestPause);
@@ -90,8 +99,9 @@ void Crew::leave_empty(Rank rank, State state) {
 
 bool Crew::needed(Rank rank) const {
   if (context_.budget.exhausted()) return false;
-  return !context_.options.deterministic || context_.words.seat(rank).steps.load() <
-                                                context_.budget.planned() / context_.place.workers();
+  return !context_.options.deterministic ||
+         context_.words.seat(rank).steps.load() <
+             context_.budget.planned() / context_.place.workers();
 }
 
 std::size_t Crew::count(State state) const {
@@ -112,7 +122,7 @@ void Crew::process_ended(Rank rank) {
   if (!word) {
     const std::string text =
         fmt::format("worker {}: its process {} ended: {}", rank, pid, end.words());
-    if (seats_[rank].ready)
+    if (seats_[rank].ready || seats_[rank].restarts > 0)
       record(rank, text);
     else if (!failure_.code)
       failure_ = fail(std::errc::no_child_process, "{}", text);
@@ -130,7 +140,8 @@ void Crew::look_around() {
       ++empty.restarts;
       const auto seated = seat(rank);
       if (seated) continue;
-      record(rank, fmt::format("worker {} could not be replaced: {}", rank, seated.error().message));
+      record(rank,
+             fmt::format("worker {} could not be replaced: {}", rank, seated.error().message));
       await_next(rank);
     }
   }
@@ -144,15 +155,16 @@ void Crew::look_around() {
                                rank, limit, processes_->pid(rank)));
   }
   for (const Rank rank : processes_->kill_silent(limit))
-    record(rank, fmt::format("worker {} has shown no life for {:.1f} s (stopped?): its process {} is "
-                             "killed",
-                             rank, limit, processes_->pid(rank)));
+    record(rank,
+           fmt::format("worker {} has shown no life for {:.1f} s (stopped?): its process {} is "
+                       "killed",
+                       rank, limit, processes_->pid(rank)));
 }
 
 void Crew::record(Rank rank, std::string fault) {
-  anonymously_tell(context_.recorder, Observation{context_.place.worker(rank),
-                                                  context_.train_seconds(),
-                                                  FaultEvent{0, std::move(fault)}});
+  anonymously_tell(context_.recorder,
+                   Observation{context_.place.worker(rank), context_.train_seconds(),
+                               FaultEvent{0, std::move(fault)}});
 }
 
 void Crew::stop() {

@@ -180,9 +180,9 @@ TEST_F(ReplacementRun, RunningStatisticsThatAreNotFiniteGoWithTheLoss) {
   RunControl control;
   const auto summary = run(system, options, resnet, data, control, nullptr);
   ASSERT_TRUE(summary) << summary.error().message;
-  for (const float value :
-       read_safetensors(options.directory / "leader.safetensors", resnet.layout()).value())
-    ASSERT_TRUE(std::isfinite(value));
+  const auto leader =
+      read_safetensors(options.directory / "leader.safetensors", resnet.layout()).value();
+  for (const float value : leader) ASSERT_TRUE(std::isfinite(value));
   EXPECT_EQ(faults().size(), 1u);
 }
 
