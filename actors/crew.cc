@@ -146,7 +146,9 @@ void Crew::look_around() {
     }
   }
   if (!processes_) return;
-  const double limit = context_.patience(1);
+  const double limit = context_.options.patience > 0
+                           ? context_.options.patience
+                           : std::max(kLeastSilence, context_.patience(1));
   if (stopped_at_ > 0 && wall_seconds() - stopped_at_ > limit) {
     stopped_at_ = 0;
     for (const Rank rank : processes_->kill_silent(0))

@@ -72,6 +72,8 @@ class Crew {
     bool ready = false;
   };
   static constexpr double kFirstPause = 0.1, kLongestPause = 5, kLongLife = 60;  // seconds
+  /// For which a process may show no life; less would take a busy machine for a dead worker.
+  static constexpr double kLeastSilence = 5;
 
   std::size_t count(State state) const;
   /// Whether there are steps for who would sit here.
