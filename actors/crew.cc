@@ -171,10 +171,10 @@ void Crew::record(Rank rank, std::string fault) {
 
 void Crew::stop() {
   if (stopped_at_ == 0) stopped_at_ = wall_seconds();
-  for (Rank rank = 0; rank < context_.place.workers(); ++rank)
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
     if (const RoleActor& front = context_.directory[rank]) anonymously_tell(front, Stop{});
-  for (Rank rank = 0; rank < seats_.size(); ++rank)
     if (seats_[rank].state == State::awaited) leave_empty(rank, State::ended);
+  }
 }
 
 void Crew::tell_leaders(Rank rank, const Packet& news) {

@@ -60,22 +60,25 @@ bool within_deadline(Condition condition) {
   return condition();
 }
 
-inline std::vector<std::string> segments() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("paceline.") && name.find(".run") != std::string::npos)
-      names.push_back(name);
+/// What the names of a running run's segments begin with; empty while no worker has been started.
+inline std::string segments_of(const std::filesystem::path& directory) {
+  for (const pid_t pid : workers_of(directory)) {
+    std::ifstream file(std::filesystem::path("/proc") / std::to_string(pid) / "cmdline");
+    const std::string line((std::istreambuf_iterator<char>(file)), {});
+    const std::size_t begin = line.find("/paceline."), end = line.find(".run", begin);
+    if (begin != std::string::npos && end != std::string::npos)
+      return line.substr(begin + 1, end - begin);
   }
-  return names;
+  return "";
 }
 
-/// Segments that were not there before.
-inline std::vector<std::string> new_segments(const std::vector<std::string>& before) {
-  std::vector<std::string> more;
-  for (const std::string& name : segments())
-    if (!std::ranges::count(before, name)) more.push_back(name);
-  return more;
+/// The segments whose names begin so.
+inline std::vector<std::string> segments(const std::string& prefix) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm"))
+    if (entry.path().filename().string().starts_with(prefix))
+      names.push_back(entry.path().filename());
+  return names;
 }
 
 }  // namespace paceline

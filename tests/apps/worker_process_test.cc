@@ -54,10 +54,11 @@ TEST(WorkerProcesses, GiveTheSameBitsAsThreads) {
 
 TEST(WorkerProcesses, AreReplacedWhenTheyAreKilledAndTheRunEndsInOrder) {
   const TemporaryFolder folder;
-  const auto before = segments();
   const fs::path run = folder / "run";
   ChildProcess process(paceline_words(process_run(run, {"--workers", "3", "--minutes", "0.35"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 3; }));
+  const std::string shared = segments_of(run);
+  ASSERT_FALSE(segments(shared).empty());
   const std::vector<pid_t> victim = workers_of(run, "1");
   ASSERT_EQ(victim.size(), 1u);
   kill(victim[0], SIGKILL);
@@ -73,30 +74,32 @@ TEST(WorkerProcesses, AreReplacedWhenTheyAreKilledAndTheRunEndsInOrder) {
   const json summary = json::parse(content(run / "summary.json"));
   EXPECT_EQ(summary.at("ended_by"), "minutes");
   EXPECT_THAT(workers_of(run), IsEmpty());
-  EXPECT_THAT(new_segments(before), IsEmpty());
+  EXPECT_THAT(segments(shared), IsEmpty());
 }
 
 TEST(WorkerProcesses, OfAKilledNodeEndWithItAndTakeItsSegmentsAway) {
   const TemporaryFolder folder;
-  const auto before = segments();
   const fs::path run = folder / "run";
   ChildProcess process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
+  const std::string shared = segments_of(run);
+  ASSERT_FALSE(segments(shared).empty());
   const std::vector<pid_t> stopped = workers_of(run, "1");
   ASSERT_EQ(stopped.size(), 1u);
   kill(stopped[0], SIGSTOP);  // cannot end by itself
   process.send(SIGKILL);
   EXPECT_EQ(process.wait(kDeadline).signal, SIGKILL);
   EXPECT_TRUE(within_deadline([&] { return workers_of(run).empty(); })) << "no orphans";
-  EXPECT_TRUE(within_deadline([&] { return new_segments(before).empty(); }));
+  EXPECT_TRUE(within_deadline([&] { return segments(shared).empty(); }));
 }
 
 TEST(WorkerProcesses, EndInOrderAtAnInterrupt) {
   const TemporaryFolder folder;
-  const auto before = segments();
   const fs::path run = folder / "run";
   ChildProcess process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
+  const std::string shared = segments_of(run);
+  ASSERT_FALSE(segments(shared).empty());
   process.send(SIGINT);
   const Outcome outcome = process.wait(kDeadline);
   EXPECT_EQ(outcome.exit_code, 130) << outcome.errors;
@@ -104,7 +107,7 @@ TEST(WorkerProcesses, EndInOrderAtAnInterrupt) {
   EXPECT_TRUE(fs::exists(run / "leader.safetensors"));
   EXPECT_THAT(events(run, "fault"), IsEmpty());
   EXPECT_THAT(workers_of(run), IsEmpty());
-  EXPECT_THAT(new_segments(before), IsEmpty());
+  EXPECT_THAT(segments(shared), IsEmpty());
 }
 
 TEST(WorkerProcesses, StartedByHandSayWhoStartsThem) {
