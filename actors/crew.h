@@ -64,9 +64,9 @@ class Crew {
   };
   struct Seat {
     State state = State::empty;
-    std::uint32_t restarts = 0;  // so far
-    double pause = kFirstPause;  // seconds, before the next one
-    double due = 0, begun = 0;   // wall_seconds()
+    std::uint32_t restarts = 0;            // so far
+    double pause = kFirstPause;            // seconds, before the next one
+    double due = 0, begun = 0;             // wall_seconds()
     std::unique_ptr<WorkerHost> host;      // of a thread
     std::optional<EngineEnded> last_word;  // of a process
     bool ready = false;

@@ -113,8 +113,7 @@ Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMa
     PACELINE_TRY(Arena arena, Arena::attach(segments[j], layout.hash()));
     const std::vector<SlotShape>& slots = planned.slots[j];
     const std::size_t copies = slots.size() - planned.first_copy[j];
-    bool same = arena.slots() == slots.size() &&
-                arena.board().size() == copies * sizeof(CopyWords);
+    bool same = arena.slots() == slots.size() && arena.board().size() == copies * sizeof(CopyWords);
     for (std::size_t k = 0; same && k < slots.size(); ++k)
       same = arena.slot(k).bytes() == slots[k].bytes;
     if (!same)

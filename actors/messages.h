@@ -37,12 +37,12 @@ inline Packet to_packet(const Wire& wire) {
   return packet;
 }
 
-struct Begin {};   ///< run -> roles: start your protocol role
-struct Seated {   ///< run -> front: from now on this one is the seat's rider
+struct Begin {};           ///< run -> roles: start your protocol role
+struct Seated {            ///< run -> front: from now on this one is the seat's rider
   Rider* rider = nullptr;  ///< outlives the front, or its EngineEnded
 };
-struct Stop {};   ///< run -> workers: no further step, no long waits
-struct Tick {};   ///< a service to itself: look at your deadline
+struct Stop {};  ///< run -> workers: no further step, no long waits
+struct Tick {};  ///< a service to itself: look at your deadline
 struct Drain {
 };  ///< run -> services: how many messages have you handled, and do you only wait for more?
 struct SaveState {

@@ -76,7 +76,9 @@ CourierActor::behavior_type courier_proxy(CourierActor::stateful_pointer<ProxySt
 RecorderActor::behavior_type recorder_proxy(RecorderActor::stateful_pointer<ProxyState>,
                                             Outbox* out, Address self) {
   return {
-      [=](const Observation& o) { out->send(event_letters(o.from, {o.t, o.event})); },
+      [=](const Observation& o) {
+        out->send(event_letters(o.from, {o.t, o.event}));
+      },
       [=](const Progressed& p) { out->send(letter(LetterKind::progressed, {}, self, p)); },
       [](const Assessed&) {},
       [](Flush) { return Error{}; },

@@ -39,30 +39,30 @@ class CountWords {
 
 /// How checkpoints are asked for (actors/checkpointer.h). The node's process writes, workers read.
 struct CheckpointWords {
-  std::atomic<bool> kept{false};          ///< roles have slots for their state; before anyone attaches
-  std::atomic<std::uint64_t> asked{0};    ///< number of the request; 0: none yet
+  std::atomic<bool> kept{false};  ///< roles have slots for their state; before anyone attaches
+  std::atomic<std::uint64_t> asked{0};  ///< number of the request; 0: none yet
   /// At which of its own steps, or rounds of a synchronous protocol, a worker answers; set before
   /// `asked`. 0: the next boundary.
   std::atomic<std::uint64_t> at{0};
-  std::atomic<std::uint64_t> released{0}; ///< the last request after which workers that wait go on
+  std::atomic<std::uint64_t> released{0};  ///< the last request after which workers that wait go on
 };
 /// SeatWords::saved of a worker that has ended: its state is its last.
 inline constexpr std::uint64_t kLastState = ~0ull;
 
 /// What one worker, or rather all who had its rank, has done.
 struct alignas(64) SeatWords {
-  std::atomic<std::int64_t> alive_at{0};  ///< wall_seconds() in ns, when it last showed
-  std::atomic<std::uint64_t> steps{0};    ///< gradients
-  std::atomic<bool> claimed{false};       ///< has a step of the budget that it has not taken yet
+  std::atomic<std::int64_t> alive_at{0};     ///< wall_seconds() in ns, when it last showed
+  std::atomic<std::uint64_t> steps{0};       ///< gradients
+  std::atomic<bool> claimed{false};          ///< has a step of the budget that it has not taken yet
   std::atomic<std::uint32_t> generation{0};  ///< how many had the rank before; set before it sits
   /// Of its last steps (StepSummary), in seconds; 0: too few yet.
   std::atomic<double> step_median{0}, step_spread{0};
   std::atomic<double> coordination_seconds{0}, train_seconds{0};
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
-  std::atomic<bool> gone{false};          ///< ended, and nobody has begun in its place
-  std::atomic<std::uint64_t> place{0};    ///< its last boundary, as CheckpointWords::at counts
-  std::atomic<std::uint64_t> saved{0};    ///< the last request that its state answers
-  std::atomic<bool> continues{false};     ///< its state is where the next rider begins
+  std::atomic<bool> gone{false};        ///< ended, and nobody has begun in its place
+  std::atomic<std::uint64_t> place{0};  ///< its last boundary, as CheckpointWords::at counts
+  std::atomic<std::uint64_t> saved{0};  ///< the last request that its state answers
+  std::atomic<bool> continues{false};   ///< its state is where the next rider begins
   CountWords counts;
 };
 

@@ -33,7 +33,8 @@ WorkerHost::WorkerHost(RunContext& context, Rank rank)
 }
 
 bool WorkerHost::start(GradientOp& op) {
-  PACELINE_CHECK(seat_.claimed.load() || running(), "worker {}: a gradient beyond the budget", self().index);
+  PACELINE_CHECK(seat_.claimed.load() || running(), "worker {}: a gradient beyond the budget",
+                 self().index);
   const double since = wall_seconds();
   op.loss = engine_->gradient(op.at, op.g, rng());
   note_step_time(wall_seconds() - since);
@@ -212,7 +213,8 @@ std::string WorkerHost::take_leaders(const StreamState& stream) {
   math().copy(vector("x"), {from.data(), dimension()});
   const bool whole = finite && place().role(context_.leading()) == Role::worker;
   const std::span<const std::byte> buffers =
-      (whole ? from : std::as_bytes(std::span(context_.initial))).subspan(math().bytes(dimension()));
+      (whole ? from : std::as_bytes(std::span(context_.initial)))
+          .subspan(math().bytes(dimension()));
   engine_->restore(stream, {buffers.data(), engine_->buffers().count});
   math().fill(vector("momentum"), 0);
   if (!finite) return "the first parameters";
@@ -229,11 +231,13 @@ bool WorkerHost::begin_again(std::string_view what) {
   count("began_again");
   const std::string from = take_leaders(engine_->stream());
   if (began_again_in_a_row_ > kHabit) return true;
-  std::string text = fmt::format("worker {}: after {} steps its {} not finite: it begins again from {}",
-                                 self().index, steps(), what, from);
+  std::string text =
+      fmt::format("worker {}: after {} steps its {} not finite: it begins again from {}",
+                  self().index, steps(), what, from);
   if (began_again_in_a_row_ == kHabit)
     text += fmt::format(
-        ", for the third time within {} steps of each other: a lower --lr than {:.3g}, --lr-warm-up "
+        ", for the third time within {} steps of each other: a lower --lr than {:.3g}, "
+        "--lr-warm-up "
         "or --clip-norm may help (from here on it is only counted, as began_again)",
         kNear, sgd().learning_rate);
   record(FaultEvent{0, std::move(text)});
@@ -287,7 +291,8 @@ void WorkerHost::write_figures() {
   seat_.train_seconds.fetch_add(now - std::exchange(begun_at_, now));
   seat_.coordination_seconds.fetch_add(std::exchange(coordination_, 0.0));
   for (const auto& [name, n] : counts())
-    if (const std::uint64_t more = n - std::exchange(counted_[name], n)) seat_.counts.add(name, more);
+    if (const std::uint64_t more = n - std::exchange(counted_[name], n))
+      seat_.counts.add(name, more);
 }
 
 namespace {

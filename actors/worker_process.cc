@@ -30,15 +30,14 @@ class Process {
     spawn();
     bool ended = false;
     while (!ended)
-      self_->receive(
-          [&](const EngineReady& ready) { tell_node(LetterKind::ready, ready.error); },
-          [&](const EngineEnded& end) {
-            drain();
-            send_figures();
-            out_.send(letter(LetterKind::ended, {}, me_, end));
-            ended = true;
-          },
-          caf::after(250ms) >> [&] { look_around(); });
+      self_->receive([&](const EngineReady& ready) { tell_node(LetterKind::ready, ready.error); },
+                     [&](const EngineEnded& end) {
+                       drain();
+                       send_figures();
+                       out_.send(letter(LetterKind::ended, {}, me_, end));
+                       ended = true;
+                     },
+                     caf::after(250ms) >> [&] { look_around(); });
     end_actors();
   }
 
@@ -52,8 +51,7 @@ class Process {
     context_.couriers.resize(context_.place.groups);
     context_.couriers[context_.place.group(me_)] = spawn_courier_proxy(system_, &out_, me_);
     const caf::actor run = caf::actor_cast<caf::actor>(self_);
-    RoleActor& front = context_.directory[me_.index] =
-        spawn_front(system_, run);
+    RoleActor& front = context_.directory[me_.index] = spawn_front(system_, run);
     anonymously_tell(front, Seated{&host_});
     postman_ = spawn_postman(
         system_, mailbox_, &stop_, [this](const Letter& letter) { deliver(letter); },
@@ -148,8 +146,8 @@ class Process {
 
 }  // namespace
 
-Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat,
-                         const RunOptions& given, const Network& network, const Data& data) {
+Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, const RunOptions& given,
+                         const Network& network, const Data& data) {
   RunOptions options = given;
   const Place place = options.place();
   if (seat.rank >= place.workers())
@@ -161,9 +159,9 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat,
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)
     segments.push_back(node.sibling(fmt::format("group{}", group)));
-  PACELINE_TRY(auto arenas, GroupArenas::attach(*context.protocol, context.device->math(),
-                                                network.layout(), place, segments,
-                                                context.state_bytes()));
+  PACELINE_TRY(auto arenas,
+               GroupArenas::attach(*context.protocol, context.device->math(), network.layout(),
+                                   place, segments, context.state_bytes()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();

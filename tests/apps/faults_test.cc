@@ -31,14 +31,30 @@ int faults_wanted() {
 
 /// A run of LeNet with three processes that takes a while.
 Words long_run(const fs::path& directory, int steps, const Words& more) {
-  Words words{"train",       "--data",    "synthetic:train=2048,test=1024",
-              "--network",   "lenet",     "--batch",
-              "16",          "--workers", "3",
-              "--isolation", "process",   "--steps",
-              std::to_string(steps),      "--lr",
-              "0.01",        "--run",     directory.string(),
-              "--evaluate",  "after",     "--evaluate-every",
-              "1e6",         "--quiet"};
+  Words words{"train",
+              "--data",
+              "synthetic:train=2048,test=1024",
+              "--network",
+              "lenet",
+              "--batch",
+              "16",
+              "--workers",
+              "3",
+              "--isolation",
+              "process",
+              "--steps",
+              std::to_string(steps),
+              "--lr",
+              "0.02",
+              "--lr-schedule",
+              "cosine",
+              "--run",
+              directory.string(),
+              "--evaluate",
+              "after",
+              "--evaluate-every",
+              "1e6",
+              "--quiet"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -106,14 +122,14 @@ class Attacker {
 TEST(Faults, LeaveARunWithTheErrorOfAnUndisturbedOneAndNothingBehind) {
   const TemporaryFolder folder;
   const int wanted = faults_wanted();
-  const int steps = 50 * wanted + 900;
+  const int steps = 50 * wanted + 600;
   const Outcome calm = run_paceline(long_run(folder / "calm", steps, {}));
   ASSERT_EQ(calm.exit_code, 0) << calm.errors;
 
   const std::uint64_t seed = test_seed();
   const fs::path run = folder / "run";
-  Words words = long_run(run, steps, {"--device", "failing", "--restarts", "1000",
-                                      "--checkpoint-every", "2s"});
+  Words words = long_run(run, steps,
+                         {"--device", "failing", "--restarts", "1000", "--checkpoint-every", "2s"});
   ChildProcess process(paceline_words(words),
                        {"FAILING_STEPS=70:gradient 150:loss 230:throw 300:memory"});
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 3; }));

@@ -34,7 +34,8 @@ inline std::vector<pid_t> processes_with(const std::string& text) {
 }
 
 /// The workers of the run in `directory`; of one rank, if that is given.
-inline std::vector<pid_t> workers_of(const std::filesystem::path& directory, const std::string& rank = "") {
+inline std::vector<pid_t> workers_of(const std::filesystem::path& directory,
+                                     const std::string& rank = "") {
   std::vector<pid_t> found;
   for (const pid_t pid : processes_with("worker --config " + (directory / "config.ini").string()))
     if (rank.empty() || std::ranges::count(processes_with("--rank " + rank + " "), pid))
@@ -42,7 +43,8 @@ inline std::vector<pid_t> workers_of(const std::filesystem::path& directory, con
   return found;
 }
 
-inline std::vector<nlohmann::json> events(const std::filesystem::path& directory, const std::string& event) {
+inline std::vector<nlohmann::json> events(const std::filesystem::path& directory,
+                                          const std::string& event) {
   std::vector<nlohmann::json> found;
   std::istringstream lines(content(directory / "metrics.jsonl"));
   for (std::string line; std::getline(lines, line);) {

@@ -24,9 +24,10 @@ using ::testing::IsEmpty;
 using Words = std::vector<std::string>;
 
 Words process_run(const std::string& directory, const Words& more) {
-  Words words{"train",       "--data",   "synthetic:train=512,test=256", "--network", "lenet",
-              "--batch",     "16",       "--run",                        directory,   "--quiet",
-              "--isolation", "process"};
+  Words words{"train",     "--data",      "synthetic:train=512,test=256",
+              "--network", "lenet",       "--batch",
+              "16",        "--run",       directory,
+              "--quiet",   "--isolation", "process"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -116,8 +117,8 @@ TEST(WorkerProcesses, StartedByHandSayWhoStartsThem) {
   EXPECT_THAT(alone.errors, HasSubstr("starts its workers by itself"));
   const TemporaryFolder folder;
   std::ofstream(folder / "config.ini") << "network = lenet\n";
-  const Words given{"worker",    "--config", folder / "config.ini", "--rank", "0",
-                    "--segment", "/paceline.0.1.5.run0-node"};
+  const Words given{"worker", "--config",  folder / "config.ini",      "--rank",
+                    "0",      "--segment", "/paceline.0.1.5.run0-node"};
   const Outcome orphan = run_paceline(given);
   EXPECT_NE(orphan.exit_code, 0);
   EXPECT_THAT(orphan.errors, HasSubstr("which started this one"));
