@@ -1,5 +1,6 @@
 #include "paceline/actors/actor_host.h"
 
+#include <cmath>
 #include <stdexcept>
 
 namespace paceline {
@@ -46,6 +47,15 @@ double ActorHost::learning_rate() {
   const double rate = learning_rate_.rate(context_.progress(steps()));
   context_.live.learning_rate.store(rate);
   return rate;
+}
+
+nanoseconds ActorHost::allowed(std::uint64_t steps) {
+  constexpr double kEvery = 1;  // seconds; a leader asks with every message
+  if (const double now = wall_seconds(); now - looked_at_ > kEvery) {
+    slowest_ = context_.slowest();
+    looked_at_ = now;
+  }
+  return nanoseconds(std::llround(1e9 * context_.patience(steps, slowest_)));
 }
 
 Vector ActorHost::allocate(std::string_view name) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "paceline/actors/role_host.h"
@@ -28,6 +29,7 @@ class ActorHost : public RoleHost {
 
  protected:
   Vector allocate(std::string_view name) override;
+  nanoseconds allowed(std::uint64_t steps) override;
   /// Serves a pin at once where it can be; else asks the courier, whose answer carries ticket().
   /// @return whether it was served
   bool pin_or_fetch(PinOp& op);
@@ -42,6 +44,8 @@ class ActorHost : public RoleHost {
   std::vector<std::unique_ptr<DeviceMemory>> memory_;
   const LearningRate learning_rate_;
   std::uint64_t ticket_ = 0;  // of the last request to the courier
+  std::optional<StepSummary> slowest_;
+  double looked_at_ = 0;  // wall_seconds(), of slowest_
 };
 
 }  // namespace paceline

@@ -14,11 +14,18 @@ Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device, const Progr
     device.math().copy({memory->data(), buffers.size()}, {buffers.data(), buffers.size()});
   }
   return std::unique_ptr<CnnEngine>(
-      new CnnEngine(std::move(executable), std::move(memory), buffers.size(), data, stream));
+      new CnnEngine(device.math(), std::move(executable), std::move(memory), buffers.size(), data, stream));
 }
 
 double CnnEngine::gradient(ConstVector x, Vector g, Rng& rng) {
   return executable_->train_step(x, buffers_, g, stream_.next(), rng.next());
+}
+
+void CnnEngine::restore(const StreamState& stream, ConstVector buffers) {
+  StreamState from = stream;
+  if (from.position > stream_.images_per_epoch()) from.position = 0;
+  stream_.restore(from);
+  if (buffers_.count > 0) math_.copy(buffers_, buffers);
 }
 
 }  // namespace paceline

@@ -22,16 +22,21 @@ class CnnEngine final : public GradientEngine {
                                                    const StreamOptions& stream);
   double gradient(ConstVector x, Vector g, Rng& rng) override;
   ConstVector buffers() const override { return buffers_; }
+  StreamState stream() const override { return stream_.state(); }
+  /// A position beyond the worker's images, of which there may be fewer now, is the epoch's begin.
+  void restore(const StreamState& stream, ConstVector buffers) override;
 
  private:
-  CnnEngine(std::unique_ptr<Executable> executable, std::unique_ptr<DeviceMemory> memory,
+  CnnEngine(const VectorMath& math, std::unique_ptr<Executable> executable, std::unique_ptr<DeviceMemory> memory,
             std::size_t buffers, const Data& data, const StreamOptions& stream)
       : executable_(std::move(executable)),
         memory_(std::move(memory)),
+        math_(math),
         buffers_{memory_ ? memory_->data() : nullptr, buffers},
         stream_(data, stream) {}
   std::unique_ptr<Executable> executable_;
   std::unique_ptr<DeviceMemory> memory_;  // of the buffers; null without any
+  const VectorMath& math_;
   Vector buffers_;
   BatchStream stream_;
 };

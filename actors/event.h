@@ -41,6 +41,15 @@ struct FaultEvent {
   std::string text;
 };
 
-using Event = std::variant<ScoreEvent, LeaderEvent, PullEvent, FaultEvent>;
+/// The run's state is on disk, or was read from there.
+struct CheckpointEvent {
+  std::uint64_t steps = 0;  ///< of all workers
+  std::string path;
+  std::uint64_t bytes = 0;
+  double seconds = 0;    ///< from the question to the last sync
+  bool resumed = false;  ///< the run goes on from here
+};
+
+using Event = std::variant<ScoreEvent, LeaderEvent, PullEvent, FaultEvent, CheckpointEvent>;
 
 }  // namespace paceline

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "paceline/compute/vector_math.h"
+#include "paceline/layers/input/batch_stream.h"
 
 namespace paceline {
 
@@ -15,6 +16,10 @@ class GradientEngine {
   /// [B] What gradient() keeps beside the parameters: running statistics, which travel with them and
   /// are nobody's to pull or average. Empty where there are none.
   virtual ConstVector buffers() const { return {}; }
+  /// Where its stream of batches stands. Checkpoints keep it and the buffers.
+  virtual StreamState stream() const { return {}; }
+  /// Goes on where another engine was. @param buffers  [B]
+  virtual void restore(const StreamState& /*stream*/, ConstVector /*buffers*/) {}
 };
 
 }  // namespace paceline

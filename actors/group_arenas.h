@@ -1,15 +1,17 @@
 // The slots of a run: one arena a group, which holds the slots of the group's roles and a few
 // copies of slots that lie elsewhere. A leader of another group is copied once into the own arena
-// and pinned there by everyone. Threading: pin(), newest() and slot() from any thread; fetch() for
-// one group from one thread (its courier).
+// and pinned there by everyone. Threading: pin(), newest() and slot() from any thread of any
+// attached process; fetch() for one group from one thread (its courier).
 //   GA-1 A pin is always of the own group's arena.
 //   GA-2 A copy carries the version of what it copies. Two copies are kept for each size; the one
 //        used longest ago is written over, never one that is pinned.
+//   GA-3 What is a copy of what stands on the arena's board. A pin that was taken while that did not
+//        change is of what it says.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <mutex>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "paceline/actors/protocol.h"
@@ -19,14 +21,29 @@
 
 namespace paceline {
 
+/// Of the slots for what roles are made of (actors/role_state.h); 0: none.
+struct StateBytes {
+  std::size_t worker = 0, centre = 0;
+};
+
 class GroupArenas {
  public:
-  /// Creates every group's arena; what does not fit fails here. Slots of parameters have room for
-  /// the buffers behind them, other slots have not.
+  /// Creates every group's arena, "NAME-group0" and so on; what does not fit fails here. Slots of
+  /// parameters have room for the buffers behind them, other slots have not.
   static Result<GroupArenas> create(const Protocol& protocol, const VectorMath& math,
-                                    const Layout& layout, const Place& place);
+                                    const Layout& layout, const Place& place,
+                                    const std::string& name, StateBytes state = {});
+  /// Attaches to those that another process has created.
+  /// @param segments  its segments()
+  static Result<GroupArenas> attach(const Protocol& protocol, const VectorMath& math,
+                                    const Layout& layout, const Place& place,
+                                    std::span<const std::string> segments, StateBytes state = {});
+  /// By group.
+  std::vector<std::string> segments() const;
 
   Slot slot(SlotRef ref) const;
+  /// Where a worker or centre puts its state, if there is such a slot.
+  Slot state_slot(Address owner) const;
   std::uint64_t newest(SlotRef ref) const { return slot(ref).version(); }
   /// Pins a slot for a member of `group`: in place when it lies there, else the group's copy. Empty
   /// when the group holds nothing of it that is at least that version (kNewest counts as 0 here).
@@ -37,21 +54,24 @@ class GroupArenas {
   bool fetch(std::uint32_t group, SlotRef ref);
   bool local(std::uint32_t group, SlotRef ref) const { return place_.group(ref.owner) == group; }
 
+  /// Clears what a process that has ended had pinned, in every group. @return how many pins
+  std::size_t clear_pins(const ProcessIdentity& process);
+
  private:
-  struct Copy {
-    SlotRef source;
-    Slot slot;
-    std::uint64_t used = 0;
-  };
+  struct CopyWords;
   struct Group {
-    std::unique_ptr<Arena> arena;
-    std::vector<Copy> copies;
-    std::uint64_t uses = 0;
-    std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();  // guards copies and uses
+    Arena arena;
+    std::size_t first_copy;  // slots before it are the roles'
+    std::span<CopyWords> copies() const;
   };
+  struct Plan;
+  GroupArenas(const Place& place, Plan plan, std::vector<Group> groups);
+  static Plan plan(const Protocol& protocol, const VectorMath& math, const Layout& layout,
+                   const Place& place, StateBytes state);
+
   Place place_;
-  std::vector<std::size_t> first_slot_;  // by role, in its group's arena
-  mutable std::vector<Group> groups_;
+  std::vector<std::size_t> first_slot_, state_slot_;  // by role, in its group's arena
+  std::vector<Group> groups_;
 };
 
 }  // namespace paceline

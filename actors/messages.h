@@ -15,6 +15,8 @@
 
 namespace paceline {
 
+class Rider;
+
 /// A Packet, word by word.
 struct Wire {
   std::array<std::uint64_t, sizeof(Packet) / 8> words{};
@@ -35,11 +37,16 @@ inline Packet to_packet(const Wire& wire) {
   return packet;
 }
 
-struct Begin {};  ///< run -> roles: start your protocol role
-struct Stop {};   ///< run -> workers: no further step, no long waits
-struct Tick {};   ///< a service to itself: look at your deadline
+struct Begin {};           ///< run -> roles: start your protocol role
+struct Seated {            ///< run -> front: from now on this one is the seat's rider
+  Rider* rider = nullptr;  ///< outlives the front, or its EngineEnded
+};
+struct Stop {};  ///< run -> workers: no further step, no long waits
+struct Tick {};  ///< a service to itself: look at your deadline
 struct Drain {
 };  ///< run -> services: how many messages have you handled, and do you only wait for more?
+struct SaveState {
+};  ///< checkpointer -> centre: put what you are made of into your slot; false: not now, you are busy
 struct Fetch {  ///< role -> courier: bring this slot to our group
   SlotRef slot;
   Address asker;             ///< who gets Fetched; nobody: a prefetch
@@ -55,6 +62,18 @@ struct EngineReady {  ///< engine -> run
 struct EngineEnded {  ///< engine -> front, front -> run
   Rank rank = 0;
   bool crashed = false;
+};
+struct LastWord {  ///< postman -> run: an engine of a process has ended, and the process ends, too
+  EngineEnded end;
+};
+struct ProcessEnded {  ///< postman -> run, after all that the worker's process has sent
+  Rank rank = 0;
+};
+struct Trouble {  ///< postman -> run: why the run cannot go on
+  Error error;
+};
+struct Skipped {  ///< postman -> run: an image file that a worker could not read
+  std::string name, reason;
 };
 struct Assess {  ///< run -> evaluator
   enum class What : std::uint8_t { prepare, leader, mean, snapshot, snapshots, checkpoint };
@@ -88,7 +107,8 @@ enum class Placement : std::uint8_t { scheduled, detached };
 /// A worker's front, a local leader, a global leader or centre: all that protocols talk to.
 using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
                         caf::result<void>(Tick), caf::result<void>(Fetched),
-                        caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain)>;
+                        caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain),
+                        caf::result<void>(Seated), caf::result<bool>(SaveState)>;
 using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t, bool>(Drain)>;
 using EvaluatorActor = Typed<caf::result<void>(Assess)>;
 using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
@@ -99,13 +119,19 @@ using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Pr
 // These never leave the process: a serialiser that meets one says so at once.
 #define PACELINE_LOCAL(type) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(paceline::type)
 PACELINE_LOCAL(Begin)
+PACELINE_LOCAL(Seated)
 PACELINE_LOCAL(Stop)
 PACELINE_LOCAL(Tick)
 PACELINE_LOCAL(Drain)
+PACELINE_LOCAL(SaveState)
 PACELINE_LOCAL(Fetch)
 PACELINE_LOCAL(Fetched)
 PACELINE_LOCAL(EngineReady)
 PACELINE_LOCAL(EngineEnded)
+PACELINE_LOCAL(LastWord)
+PACELINE_LOCAL(ProcessEnded)
+PACELINE_LOCAL(Trouble)
+PACELINE_LOCAL(Skipped)
 PACELINE_LOCAL(Assess)
 PACELINE_LOCAL(Assessed)
 PACELINE_LOCAL(Observation)

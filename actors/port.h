@@ -36,20 +36,25 @@ struct KindOf<M, std::variant<Ms...>> {
     return kind;
   }();
   static_assert(value <= sizeof...(Ms), "not a message of this protocol");
-  static_assert(sizeof...(Ms) < 32, "kinds are bits of a mask");
+  static_assert(sizeof...(Ms) < kJoined, "kinds are bits of a mask");
 };
 template <class M>
-struct GoneOr {
+struct NewsOr {
   template <class P>
   static constexpr std::uint8_t kind = KindOf<M, typename P::Message>::value;
 };
 template <>
-struct GoneOr<Gone> {
+struct NewsOr<Gone> {
   template <class P>
-  static constexpr std::uint8_t kind = 0;
+  static constexpr std::uint8_t kind = kGone;
+};
+template <>
+struct NewsOr<Joined> {
+  template <class P>
+  static constexpr std::uint8_t kind = kJoined;
 };
 template <class P, class M>
-inline constexpr std::uint8_t kKind = GoneOr<M>::template kind<P>;
+inline constexpr std::uint8_t kKind = NewsOr<M>::template kind<P>;
 
 /// An operation on its way through co_await. Made by functions alone (TK-3).
 template <class Op, class R>
@@ -137,7 +142,12 @@ class Port {
   std::uint32_t group() const { return place().group(self()); }
   Address leader() const { return place().leader(group()); }
   Address global() const { return place().global(); }
-  /// Whether another step may be taken.
+  /// Gradients taken so far, before a resume as well.
+  std::uint64_t steps() const { return host_->steps(); }
+  /// In a synchronous protocol: this round is over.
+  void at_round(std::uint64_t round) const { host_->at_round(round); }
+  /// Whether another step may be taken. The boundary between two steps: where a checkpoint finds the
+  /// role, if it is asked for one, with its vectors and numbers as the next step will.
   bool running() const { return host_->running(); }
 
   // ---- vectors ----
@@ -148,6 +158,10 @@ class Port {
   Vector x() const { return vector("x"); }  ///< the role's parameters
   Vector g() const { return vector("g"); }  ///< its last gradient
   Vector vector(std::string_view name) const { return host_->vector(name); }
+  /// Numbers that checkpoints keep, zero at first (P::kept names them).
+  std::span<double> numbers(std::string_view name, std::size_t count) const {
+    return host_->numbers(name, count);
+  }
   /// What a pin of a vector's slot holds.
   ConstVector view(const Pin& pin) const { return {pin.bytes().data(), host_->dimension()}; }
 
@@ -157,7 +171,7 @@ class Port {
   auto gradient(ConstVector at) const {
     return detail::Awaiting<GradientOp, double>{
         *host_, {{}, at, g()}, [](RoleHost& host, GradientOp& op) {
-          host.count_step();
+          host.count_step(op.loss);
           return op.loss;
         }};
   }
@@ -173,7 +187,7 @@ class Port {
     look_ahead();
     return detail::Awaiting<GradientOp, double>{
         *host_, {{}, x(), g()}, [](RoleHost& host, GradientOp& op) {
-          host.count_step();
+          host.count_step(op.loss);
           host.update({});
           return op.loss;
         }};
@@ -181,14 +195,15 @@ class Port {
   /// x -= strength (x - leader)
   void pull(ConstVector leader, double strength) const { host_->pull({leader, strength}); }
 
+  /// How often something was not finite and the runtime took x to where the leader is: losses before
+  /// that say nothing of what x is now.
+  std::uint64_t begun_again() const { return host_->begun_again(); }
+
   // ---- slots ----
-  /// Publishes a copy of v. @return its version; 0 when readers hold every other buffer: what was
-  /// published stays the newest, try again at the next boundary
-  std::uint64_t publish(std::uint32_t slot, ConstVector v) const {
-    const VectorMath& m = math();
-    return publish_with(slot, [&](std::span<std::byte> to) { m.copy({to.data(), v.count}, v); });
-  }
-  /// The same, written in place by write(std::span<std::byte>).
+  /// Publishes a copy of v. @return its version; 0 when readers hold every other buffer, or when v is
+  /// not finite: what was published stays the newest, try again at the next boundary
+  std::uint64_t publish(std::uint32_t slot, ConstVector v) const { return host_->publish(slot, v); }
+  /// The same, unchecked, written in place by write(std::span<std::byte>).
   std::uint64_t publish_with(std::uint32_t slot,
                              const std::function<void(std::span<std::byte>)>& write) const {
     return host_->publish(slot, write);
@@ -281,6 +296,9 @@ class Port {
         *host_, {{}, {0, 0}, within}, [](RoleHost&, ReceiveOp& op) { return op.ok; }};
   }
 
+  /// How long to wait for what others do within `steps` steps of theirs: the runtime's to say.
+  nanoseconds patience(std::uint64_t steps) const { return host_->patience(steps); }
+
   // ---- what others see ----
   void count(std::string_view name, std::uint64_t n = 1) const { host_->count(name, n); }
   void record(const Event& event) const { host_->record(event); }
@@ -302,25 +320,27 @@ class Port {
 /// Publishes where going on without would not do: while readers hold every other buffer, tries
 /// again and again. @return the version; 0 after `within`
 template <class P>
-Task<std::uint64_t> publish_within(Port<P> port, std::uint32_t slot,
-                                   std::function<void(std::span<std::byte>)> write,
+Task<std::uint64_t> publish_within(Port<P> port, std::function<std::uint64_t()> publish,
                                    nanoseconds within) {
   constexpr int kTries = 200;
-  std::uint64_t version = port.publish_with(slot, write);
+  std::uint64_t version = publish();
   for (int tries = 1; version == 0 && tries < kTries; ++tries) {
     co_await port.pause(within / kTries);
-    version = port.publish_with(slot, write);
+    version = publish();
   }
   co_return version;
 }
 template <class P>
 Task<std::uint64_t> publish_within(Port<P> port, std::uint32_t slot, ConstVector v,
                                    nanoseconds within) {
-  const std::function<void(std::span<std::byte>)> write = [port, v](std::span<std::byte> to) {
-    port.math().copy({to.data(), v.count}, v);
-  };
-  const std::uint64_t version = co_await publish_within(port, slot, write, within);
-  co_return version;
+  return publish_within(port, [port, slot, v] { return port.publish(slot, v); }, within);
+}
+template <class P>
+Task<std::uint64_t> publish_within(Port<P> port, std::uint32_t slot,
+                                   std::function<void(std::span<std::byte>)> write,
+                                   nanoseconds within) {
+  return publish_within(
+      port, [port, slot, write] { return port.publish_with(slot, write); }, within);
 }
 
 }  // namespace paceline

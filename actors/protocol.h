@@ -5,6 +5,9 @@
 //   static std::vector<SlotShape> slots(Role, const VectorMath&, std::size_t n, const Place&)
 //   static bool whole_vectors(Role)
 //   static bool takes(Momentum)             where it takes not every form
+//   static Kept kept(Role, const Hyper&)    where a role has more to keep than x and its momentum
+//   static constexpr bool synchronous       true: workers and centre make up one state, round by round;
+//                                           workers say Port::at_round
 // in a file of its own under protocols/, and one line in protocol.cc.
 #pragma once
 
@@ -12,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "paceline/actors/port.h"
@@ -29,6 +33,12 @@ struct RoleKind {
   explicit operator bool() const { return start != nullptr; }
 };
 
+/// What a role has beside its parameters and momentum that a checkpoint must hold, by name.
+struct Kept {
+  std::vector<std::string> vectors;                          ///< RoleHost::vector
+  std::vector<std::pair<std::string, std::size_t>> numbers;  ///< RoleHost::numbers, and how many
+};
+
 struct Protocol {
   std::string_view name;
   std::string_view about;  ///< one line with its source
@@ -38,6 +48,9 @@ struct Protocol {
   std::vector<SlotShape> (*slots)(Role, const VectorMath&, std::size_t dimension, const Place&);
   /// Whether its updates can have this form of momentum.
   bool (*takes)(Momentum);
+  Kept (*kept)(Role, const void* hyper);
+  /// Workers and centre belong to one round: a checkpoint takes all of them at the same one.
+  bool synchronous = false;
   /// The names that hyper() knows.
   std::vector<std::string> (*setting_names)();
   /// The protocol's constants out of settings. @return an error that names the unknown key and the
@@ -75,6 +88,13 @@ Protocol describe(std::string_view name, std::string_view about) {
     if constexpr (requires { P::takes(form); }) return P::takes(form);
     return true;
   };
+  p.kept = [](Role role, const void* hyper) -> Kept {
+    if constexpr (requires { &P::kept; })
+      return P::kept(role, *static_cast<const typename P::Hyper*>(hyper));
+    static_cast<void>(role), static_cast<void>(hyper);
+    return {};
+  };
+  if constexpr (requires { P::synchronous; }) p.synchronous = P::synchronous;
   p.setting_names = [] {
     typename P::Hyper hyper;
     return setting_names(hyper);

@@ -12,8 +12,7 @@ Settings coordination_settings(const RunOptions& o) {
           {"pull_global", fmt::format("{}", o.pull_global)},
           {"score_window", fmt::format("{}", o.score_window)},
           {"staleness", fmt::format("{}", o.staleness)},
-          {"lockstep", o.deterministic ? "true" : "false"},
-          {"patience", fmt::format("{}", o.patience)}};
+          {"lockstep", o.deterministic ? "true" : "false"}};
 }
 
 Settings settings_for(const Protocol& protocol, const RunOptions& options) {

@@ -70,6 +70,15 @@ struct Recorder {
                          {"staleness", e.staleness},
                          {"skipped", e.skipped}});
             write(json);
+          } else if constexpr (std::is_same_v<E, CheckpointEvent>) {
+            Json json = line("checkpoint", o.t, o.from);
+            json.update({{"round", nullptr},
+                         {"steps", e.steps},
+                         {"path", e.path},
+                         {"bytes", e.bytes},
+                         {"seconds", number(e.seconds)},
+                         {"resumed", e.resumed}});
+            write(json);
           } else {
             spdlog::warn("{}", e.text);
             Json json = line("fault", o.t, o.from);

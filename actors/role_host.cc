@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "paceline/result.h"
+
 namespace paceline {
 
 std::uint64_t RoleHost::publish(std::uint32_t index,
@@ -18,6 +20,21 @@ std::uint64_t RoleHost::publish(std::uint32_t index,
   write(bytes.first(own));
   if (own < bytes.size()) write_buffers(bytes.subspan(own));
   return std::move(*loan).publish();
+}
+
+std::uint64_t RoleHost::publish(std::uint32_t index, ConstVector v) {
+  const VectorMath& m = coordination_math();
+  if (place().role(self()) != Role::worker || m.finite(v))
+    return publish(index, [&](std::span<std::byte> to) { m.copy({to.data(), v.count}, v); });
+  begun_again_ += begin_again("parameters are");
+  return 0;
+}
+
+void RoleHost::count_step(double loss) {
+  ++steps_;
+  if (std::isfinite(loss) || !begin_again("loss is")) return;
+  ++begun_again_;
+  math().fill(vector("g"), 0);
 }
 
 void RoleHost::pull(const Pull& pull) { math().pull(vector("x"), pull); }
@@ -49,6 +66,13 @@ Vector RoleHost::vector(std::string_view name) {
   return vectors_.emplace(std::string(name), allocate(name)).first->second;
 }
 
+std::span<double> RoleHost::numbers(std::string_view name, std::size_t count) {
+  std::vector<double>& numbers = numbers_[std::string(name)];
+  if (numbers.empty()) numbers.resize(count);
+  PACELINE_CHECK(numbers.size() == count, "{} numbers '{}', not {}", numbers.size(), name, count);
+  return numbers;
+}
+
 void RoleHost::count(std::string_view name, std::uint64_t n) {
   if (const auto it = counts_.find(name); it != counts_.end())
     it->second += n;
@@ -58,7 +82,7 @@ void RoleHost::count(std::string_view name, std::uint64_t n) {
 
 void RoleHost::record_missing(std::uint64_t round, std::string_view what,
                               std::span<const Address> missing) {
-  if (stopping()) return;
+  if (stopping() || missing.empty()) return;
   std::string text =
       fmt::format("round {}: {} waited in vain for {} from", round, place().name(self()), what);
   for (std::size_t i = 0; i < missing.size(); ++i) {
@@ -70,6 +94,8 @@ void RoleHost::record_missing(std::uint64_t round, std::string_view what,
     else
       text += " (never heard)";
   }
+  if (patience_.count() > 0)
+    text += fmt::format("; the deadline was {:.3g} s", std::chrono::duration<double>(patience_).count());
   count("timeout");
   record(FaultEvent{round, std::move(text)});
 }

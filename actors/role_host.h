@@ -6,10 +6,15 @@
 //        it in, and resumes `op.role` once.
 //   RH-2 A receive with no waiting time may suspend: in virtual time it fires after everything else
 //        of its instant.
-//   RH-3 Every message sent is taken once, is lost with a role that crashed, or comes back as Gone.
-//        The end of a worker is told to its leader and to the global leader or centre as Gone, the
-//        end of a leader to the global one, after all that it sent. Gone says whether the role
-//        crashed.
+//   RH-3 Every message sent is taken once, is lost with a worker that has ended, or comes back as
+//        Gone. The end of a worker is told to its leader and to the global leader or centre as Gone,
+//        the end of a leader to the global one, after all that it sent. Gone says whether the role
+//        crashed, and whether another will take its place.
+//   RH-4 Who takes the place of a worker that crashed is told to the same two as Joined: after Gone,
+//        before anything that it sends, when it is about to take its first step. It lives the
+//        worker's role from the beginning, with the newest parameters of who leads, and hears
+//        nothing of what was sent to the one before. If nobody can come any more, a second Gone says
+//        so.
 #pragma once
 
 #include <chrono>
@@ -20,6 +25,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "paceline/actors/event.h"
 #include "paceline/actors/packet.h"
@@ -104,12 +110,17 @@ class RoleHost {
   virtual bool stopping() const { return false; }
   /// For deadlines and the words in faults: no protocol decides anything else by the clock.
   virtual nanoseconds now() const = 0;
+  /// How long to wait for what others do within `steps` steps of theirs.
+  nanoseconds patience(std::uint64_t steps) { return patience_ = allowed(steps); }
 
   // Whole-vector work, virtual so that a runtime can account its time; an override calls this one.
   /// Lets `write` fill a buffer of an own slot, and publishes it; of the slot kParameters it sees the
   /// parameters alone, the rest is write_buffers()'s. @return the version, or 0 when readers hold
   /// every other buffer (counted as "busy")
   std::uint64_t publish(std::uint32_t slot, const std::function<void(std::span<std::byte>)>& write);
+  /// The same of a copy of v. A worker's v that is not finite is refused like one that readers
+  /// prevent, and the worker begins again.
+  std::uint64_t publish(std::uint32_t slot, ConstVector v);
   /// x -= strength (x - leader)
   virtual void pull(const Pull& pull);
   /// The optimiser's step on x, with the learning rate of the moment and a gradient that is clipped
@@ -133,19 +144,40 @@ class RoleHost {
   /// and tests find vectors by name.
   Vector vector(std::string_view name);
   const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
+  /// Numbers of the role's own, made on first use: zeros. They stay where they are.
+  std::span<double> numbers(std::string_view name, std::size_t count);
 
   /// Counts what happens, by name.
   void count(std::string_view name, std::uint64_t n = 1);
   const std::map<std::string, std::uint64_t, std::less<>>& counts() const { return counts_; }
   std::uint64_t steps() const { return steps_; }  ///< gradients taken
-  void count_step() { ++steps_; }
+  /// A gradient was taken. One whose loss is not finite counts as 0, and the worker begins again.
+  void count_step(double loss);
+  /// How often the host has taken a worker's parameters away because something was not finite: what
+  /// the role knew of its losses until then is void.
+  std::uint64_t begun_again() const { return begun_again_; }
+  /// Rounds of a synchronous protocol that the role has lived through, counted from when the run
+  /// began or went on: after as many, all its workers and its centre belong together.
+  std::uint64_t rounds() const { return rounds_; }
+  void at_round(std::uint64_t round) { rounds_ = round; }
+  /// Goes on where another host of this role was.
+  void continue_from(std::uint64_t steps, std::uint64_t rng) {
+    steps_ = steps;
+    rng_.restore(rng);
+  }
 
   /// Notes a sign of life; the port calls it for each message that the role takes.
   void heard(const Packet& packet) { heard_[packet.from] = {now(), packet.round}; }
-  /// Records that `missing` did not send `what` in time: who, the round, the last sign of life.
+  /// Records that `missing` did not send `what` in time: who, the round, the last sign of life, and
+  /// how long was waited. Nothing when nobody is missing.
   void record_missing(std::uint64_t round, std::string_view what, std::span<const Address> missing);
 
  protected:
+  /// Takes a worker of which `what` ("loss is", "parameters are") not finite to where the leader is, without momentum.
+  /// @return false: this host cannot, and the worker goes on as it is
+  virtual bool begin_again(std::string_view /*what*/) { return false; }
+  /// What patience() is, in the runtime's judgement.
+  virtual nanoseconds allowed(std::uint64_t steps) = 0;
   /// Memory for one named vector, in the runtime's place and with its first values.
   virtual Vector allocate(std::string_view name) = 0;
   /// Fills what lies behind the parameters in a published slot: the role's running statistics.
@@ -161,8 +193,10 @@ class RoleHost {
   const RoleSetup setup_;
   Sgd sgd_;
   Rng rng_;
-  std::uint64_t steps_ = 0;
+  std::uint64_t steps_ = 0, rounds_ = 0, begun_again_ = 0;
+  nanoseconds patience_{0};  // asked for last
   std::map<std::string, Vector, std::less<>> vectors_;
+  std::map<std::string, std::vector<double>, std::less<>> numbers_;
   std::map<std::string, std::uint64_t, std::less<>> counts_;
   std::map<std::uint32_t, Sign> heard_;
 };

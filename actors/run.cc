@@ -8,16 +8,20 @@
 #include <optional>
 #include <thread>
 
+#include "paceline/actors/checkpoint.h"
+#include "paceline/actors/checkpointer.h"
 #include "paceline/actors/courier.h"
+#include "paceline/actors/crew.h"
 #include "paceline/actors/evaluator.h"
 #include "paceline/actors/metrics_file.h"
-#include "paceline/actors/protocol_settings.h"
+#include "paceline/actors/node_arena.h"
+#include "paceline/actors/node_post.h"
 #include "paceline/actors/recorder.h"
+#include "paceline/actors/resume.h"
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
 #include "paceline/actors/summary.h"
-#include "paceline/actors/undecayed.h"
-#include "paceline/actors/worker.h"
+#include "paceline/actors/worker_processes.h"
 #include "paceline/layers/atomic_file.h"
 
 namespace paceline {
@@ -25,20 +29,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// In total; 0: no bound. A deterministic run shares them evenly.
-std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
-  if (o.steps) return o.steps * o.workers;
-  const double steps =
-      std::ceil(o.epochs * static_cast<double>(data.train->size()) / static_cast<double>(o.batch));
-  if (!o.deterministic) return static_cast<std::uint64_t>(steps);
-  return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
-}
-
 /// One run, from the first actor to the last line of summary.json. Used by one thread: run()'s
 /// caller.
 class Ride {
  public:
-  Ride(caf::actor_system& system, RunContext& context, RunControl& control,
+  Ride(caf::actor_system& system, RunContext& context, NodeArena& node, RunControl& control,
        const std::function<void(const Progress&)>& progress)
       : context_(context),
         options_(context.options),
@@ -46,7 +41,11 @@ class Ride {
         progress_(progress),
         read_before_(context.data.reading()),
         system_(system),
-        self_(system) {}
+        self_(system),
+        post_(context, node, me()),
+        processes_(context, node, post_.to_self()),
+        crew_(system, context, me(),
+              options_.isolation == Isolation::process ? &processes_ : nullptr) {}
 
   Result<RunSummary> go() {
     Result<> all = success();
@@ -62,6 +61,8 @@ class Ride {
   }
 
  private:
+  caf::actor me() { return caf::actor_cast<caf::actor>(self_); }
+  void listen();
   Result<> ride();
   Result<> spawn();
   Result<> await_engines();
@@ -75,6 +76,9 @@ class Ride {
   void wind_up();
 
   void stop(const char* why);
+  void end_training();
+  void tell_of_resume();
+  void save_last();
   void look_around();
   void assess(Assess::What what, Address of);
   template <class Actor>
@@ -82,7 +86,6 @@ class Ride {
   void assessed(const Assessed& result);
   void await_assessment();
   Result<> flush();
-  Address leader() const;
   void report(const char* phase);
 
   RunContext& context_;
@@ -92,10 +95,12 @@ class Ride {
   const Reading read_before_;  // the data may have served another run
   caf::actor_system& system_;
   caf::scoped_actor self_;
-  std::deque<WorkerHost> workers_;
+  NodePost post_;
+  WorkerProcesses processes_;
+  Crew crew_;
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
-  std::size_t alive_ = 0, crashed_ = 0;
+  CheckpointerActor checkpointer_;
   bool assessing_ = false;
   double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
   std::optional<Assessed> last_leader_, last_mean_;
@@ -110,7 +115,8 @@ Result<> Ride::ride() {
   if (ready && options_.evaluate == Evaluate::beside) ready = prepare_evaluator();
   if (!ready) {
     std::error_code ignored;  // the folder holds no run yet
-    std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
+    if (!options_.resume)
+      std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
     return ready;
   }
   train();
@@ -119,10 +125,11 @@ Result<> Ride::ride() {
 }
 
 Result<> Ride::spawn() {
-  PACELINE_TRY(auto file, MetricsFile::create(options_.directory / "metrics.jsonl"));
+  const std::filesystem::path metrics = options_.directory / "metrics.jsonl";
+  PACELINE_TRY(auto file,
+               options_.resume ? MetricsFile::extend(metrics) : MetricsFile::create(metrics));
   context_.recorder = spawn_recorder(system_, std::move(file), &context_);
-  const caf::actor me = caf::actor_cast<caf::actor>(self_);
-  evaluator_ = spawn_evaluator(system_, &context_, me);
+  evaluator_ = spawn_evaluator(system_, &context_, me());
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
     context_.couriers.push_back(spawn_courier(system_, &context_, group, Placement::detached));
   context_.directory.resize(context_.place.roles());
@@ -133,59 +140,103 @@ Result<> Ride::spawn() {
           spawn_service(system_, &services_.emplace_back(context_, Address{i}),
                         kind.whole_vectors ? Placement::detached : Placement::scheduled);
   }
-  for (Rank r = 0; r < context_.place.workers(); ++r, ++alive_)
-    context_.directory[r] =
-        spawn_worker(system_, &workers_.emplace_back(context_, r), &context_, me);
+  PACELINE_TRYV(crew_.seat_all());
+  if (options_.isolation == Isolation::process)
+    post_.start(system_, [this] { return processes_.flush(); });
   return success();
 }
 
+/// Waits for the next message, or a while.
+void Ride::listen() {
+  self_->receive([&](const EngineReady& engine) { crew_.ready(engine); },
+                 [&](const EngineEnded& end) { crew_.ended(end); },
+                 [&](const LastWord& word) { crew_.last_word(word.end); },
+                 [&](const ProcessEnded& ended) { crew_.process_ended(ended.rank); },
+                 [&](const Trouble& trouble) {
+                   if (!failure_.code) failure_ = trouble.error;
+                   stop("error");
+                 },
+                 [&](const Skipped& skipped) {
+                   summary_.skipped.emplace(skipped.name, skipped.reason);
+                 },
+                 [&](Halted) { end_training(); },
+                 [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
+  crew_.look_around();
+}
+
 Result<> Ride::await_engines() {
-  Result<> all = success();
-  for (std::size_t ready = 0; ready < workers_.size();) {
-    self_->receive(
-        [&](const EngineReady& engine) {
-          ++ready;
-          if (engine.error.code && all)
-            all = fail(engine.error.code, "worker {}: {}", engine.rank, engine.error.message);
-        },
-        caf::after(250ms) >> [] {});
+  while (!crew_.all_ready() && !crew_.failure().code) {
+    listen();
     if (control_.stopping()) stop("interrupt");
   }
-  return all;
+  if (crew_.failure().code) return crew_.failure();
+  return success();
 }
 
 /// Before anything is measured: the evaluator times its convolutions, too.
 Result<> Ride::prepare_evaluator() {
   assess(Assess::What::prepare, {});
-  while (assessing_)
-    self_->receive([&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+  while (assessing_) listen();
   if (failure_.code) return failure_;
   return success();
 }
 
 void Ride::train() {
-  context_.live.begun.store(wall_seconds());
+  const double before = options_.resume ? options_.resume->train_seconds : 0;
+  assessed_at_ = before;
+  context_.live.begun.store(wall_seconds() - before);
+  if (options_.resume) tell_of_resume();
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
-  while (alive_ > 0) {
-    self_->receive(
-        [&](const EngineEnded& end) {
-          --alive_;
-          crashed_ += end.crashed;
-        },
-        [&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+  if (options_.checkpoints()) {
+    checkpointer_ = spawn_checkpointer(system_, &context_, me());
+    tell(&*self_, checkpointer_, Begin{});
+  }
+  while (crew_.riding() > 0) {
+    listen();
     look_around();
   }
   context_.live.ended.store(wall_seconds());
   if (summary_.ended_by.empty())
-    summary_.ended_by = crashed_ == workers_.size() ? "error" : "steps";
+    summary_.ended_by = crew_.lost() ? "error" : "steps";
 }
 
 void Ride::stop(const char* why) {
   if (!summary_.ended_by.empty()) return;
   summary_.ended_by = why;
+  if (checkpointer_ && context_.pauses())
+    tell(&*self_, checkpointer_, Halt{});  // where all workers stand together
+  else
+    end_training();
+}
+
+void Ride::end_training() {
   context_.budget.stop();
-  for (Rank r = 0; r < context_.place.workers(); ++r) tell(&*self_, context_.directory[r], Stop{});
+  crew_.stop();
+}
+
+void Ride::tell_of_resume() {
+  const Checkpoint& from = *options_.resume;
+  const auto record = [&](Event event) {
+    tell(&*self_, context_.recorder,
+         Observation{Address{}, context_.train_seconds(), std::move(event)});
+  };
+  for (const std::string& line : from.passed_over)
+    record(FaultEvent{0, line + ": the checkpoint before is taken"});
+  record(CheckpointEvent{from.steps, from.path.string(), 0, 0, true});
+}
+
+/// The checkpoint of the run's end, while the centre still lives.
+void Ride::save_last() {
+  if (!checkpointer_) return;
+  constexpr auto kMost = 600s;  // of a slow disk
+  ask(&*self_, checkpointer_, kMost, Finish{}).receive([](bool) {}, [&](const caf::error&) {
+    tell(&*self_, context_.recorder,
+         Observation{Address{}, context_.train_seconds(),
+                     FaultEvent{0, "the last checkpoint was not written in time"}});
+  });
+  end(checkpointer_);
+  checkpointer_ = nullptr;
 }
 
 /// Between messages: is it time to stop, to evaluate, to say how it goes?
@@ -195,11 +246,11 @@ void Ride::look_around() {
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
   if (!data_usable()) stop("error");
-  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && leader() != Address{} &&
+  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && context_.leading() != Address{} &&
       summary_.ended_by.empty()) {
     assessed_at_ = t;
     assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot,
-           leader());
+           context_.leading());
   }
   report("train");
 }
@@ -229,7 +280,7 @@ void Ride::assessed(const Assessed& result) {
 
 void Ride::await_assessment() {
   while (assessing_) {
-    self_->receive([&](const Assessed& result) { assessed(result); }, caf::after(250ms) >> [] {});
+    listen();
     report("evaluate");
   }
 }
@@ -237,7 +288,7 @@ void Ride::await_assessment() {
 /// Lets leaders handle what the workers sent last, and centres publish: an exit message would
 /// overtake that.
 void Ride::drain() {
-  const double until = wall_seconds() + options_.patience;
+  const double until = wall_seconds() + context_.patience(options_.tau_global);
   bool settled = false;
   for (std::uint64_t before = 1, after = 0;
        (before != after || !settled) && wall_seconds() < until;) {
@@ -257,6 +308,7 @@ void Ride::drain() {
     for (const CourierActor& courier : context_.couriers) drained(courier);
     if (!settled) std::this_thread::sleep_for(5ms);
   }
+  save_last();
   for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
     if (context_.directory[i]) end(context_.directory[i]);
   static_cast<void>(flush());  // and the recorder has seen the last election
@@ -264,7 +316,8 @@ void Ride::drain() {
 
 Result<> Ride::finish(double started) {
   await_assessment();
-  const Address best = leader() != Address{} ? leader() : context_.place.worker(0);
+  const Address leading = context_.leading();
+  const Address best = leading != Address{} ? leading : context_.place.worker(0);
   const bool begun = context_.arenas->newest({best, kParameters}) > 0;
   if (begun) {  // whatever else has failed: this is what the training was for
     assess(Assess::What::checkpoint, best);
@@ -284,7 +337,7 @@ Result<> Ride::finish(double started) {
   count_up();
   PACELINE_TRYV(flush());
   if (failure_.code) return failure_;
-  if (crashed_ == workers_.size())
+  if (crew_.lost())
     return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
                 (options_.directory / "metrics.jsonl").string());
   PACELINE_TRYV(name_skipped());
@@ -305,17 +358,20 @@ void Ride::count_up() {
   const Reading read = context_.data.reading();
   summary_.decode_cpu_seconds = read.decode_cpu_seconds - read_before_.decode_cpu_seconds;
   summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
-  summary_.skipped = read.skipped;
+  summary_.skipped.insert(read.skipped.begin(), read.skipped.end());
   double coordination = 0, trained = 0;
-  const auto add_counts = [&](const RoleHost& host) {
-    for (const auto& [name, n] : host.counts()) summary_.events[name] += n;
+  const auto add_counts = [&](const auto& counts) {
+    for (const auto& [name, n] : counts) summary_.events[name] += n;
   };
-  for (const WorkerHost& worker : workers_) {
-    coordination += worker.coordination_seconds();
-    trained += worker.train_seconds();
-    add_counts(worker);
+  for (Rank rank = 0; rank < context_.place.workers(); ++rank) {
+    const SeatWords& seat = context_.words.seat(rank);
+    coordination += seat.coordination_seconds.load();
+    trained += seat.train_seconds.load();
+    summary_.decode_cpu_seconds += seat.decode_cpu_seconds.load();
+    summary_.data_wait_seconds += seat.data_wait_seconds.load();
+    add_counts(seat.counts.read());
   }
-  for (const ServiceHost& service : services_) add_counts(service);
+  for (const ServiceHost& service : services_) add_counts(service.counts());
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 
@@ -346,11 +402,10 @@ void Ride::end(const Actor& actor) {
 /// Ends whatever still lives, in an order in which nobody waits for somebody who is gone.
 void Ride::wind_up() {
   context_.budget.stop();
-  for (const RoleActor& role : context_.directory)
-    if (role) tell(&*self_, role, Stop{});
-  while (alive_ > 0)
-    self_->receive([&](const EngineEnded&) { --alive_; }, [](const Assessed&) {},
-                   [](const EngineReady&) {});
+  crew_.stop();
+  while (crew_.riding() > 0) listen();
+  post_.end();
+  end(checkpointer_);
   for (const RoleActor& role : context_.directory) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
   end(evaluator_);
@@ -369,16 +424,6 @@ Result<> Ride::flush() {
   if (!failure.code) return success();
   if (!failure_.code) failure_ = failure;
   return failure;
-}
-
-/// Whose parameters are the run's result so far; nobody's before the first election or publish.
-Address Ride::leader() const {
-  const Rank rank = context_.live.leader.load();
-  const Address best = context_.protocol->has_centre() ? context_.place.global()
-                       : rank != kNobody               ? context_.place.worker(rank)
-                       : context_.place.workers() == 1 ? context_.place.worker(0)
-                                                       : Address{};
-  return best != Address{} && context_.arenas->newest({best, kParameters}) > 0 ? best : Address{};
 }
 
 void Ride::report(const char* phase) {
@@ -409,22 +454,23 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                        const Data& data, RunControl& control,
                        const std::function<void(const Progress&)>& progress) {
   PACELINE_TRYV(check(given));
+  if (given.isolation == Isolation::process && given.worker_command.empty())
+    return fail(std::errc::invalid_argument,
+                "isolation process without a worker_command: give the program that starts a "
+                "worker, as paceline train does");
   RunOptions options = given;
-  if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
-  RunContext context(options, network, data, planned_steps(options, data));
-  context.place = {options.groups, options.workers / options.groups};
-  context.protocol = find_protocol(options.protocol);
-  PACELINE_TRY(context.hyper,
-               context.protocol->hyper(settings_for(*context.protocol, options), context.place));
-  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
-  context.initial.resize(network.layout().all_elements());
-  network.initialise(context.initial, options.seed);
-  if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());
-  options.sgd.undecayed = context.undecayed;
+  if (options.resume) PACELINE_TRYV(check_resume(options, network, planned_steps(options, data)));
+  PACELINE_TRY(NodeArena node, NodeArena::create(options.place(), network.layout().hash(),
+                                                 planned_steps(options, data)));
+  node.words().checkpoint.kept.store(options.checkpoints() || options.resume);
+  RunContext context(options, network, data, node.words());
+  PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
-                                                network.layout(), context.place));
+                                                network.layout(), context.place, node.name(),
+                                                context.state_bytes()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
-  return Ride(system, context, control, progress).go();
+  if (options.resume) put_back(context);
+  return Ride(system, context, node, control, progress).go();
 }
 
 }  // namespace paceline

@@ -8,10 +8,12 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "paceline/actors/place.h"
 #include "paceline/compute/learning_rate.h"
 #include "paceline/compute/vector_math.h"
 #include "paceline/layers/input/batch_stream.h"
@@ -25,8 +27,12 @@ class actor_system;
 
 namespace paceline {
 
+struct Checkpoint;
+
 enum class Mode : std::uint8_t { barrier, nonblocking };
 enum class Evaluate : std::uint8_t { beside, after };
+/// What a worker is: a thread of this process, or a process of its own, which may die alone.
+enum class Isolation : std::uint8_t { thread, process };
 
 /// Everything that decides a run. Times are seconds; `workers` is over all groups.
 struct RunOptions {
@@ -38,6 +44,10 @@ struct RunOptions {
   std::uint32_t score_window = 10;         ///< batches
   std::uint64_t staleness = 8;             ///< versions; older leaders are skipped and counted
   std::size_t batch = 128;                 ///< per worker
+  Isolation isolation = Isolation::thread;
+  /// With processes: the program and first arguments that start one, which ends up in
+  /// ride_in_process() with the same options, network and data; "--segment S --rank R" is appended.
+  std::vector<std::string> worker_command;
   unsigned threads = 1;                    ///< per worker
   std::string device = "cpu";
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
@@ -58,10 +68,19 @@ struct RunOptions {
 
   Evaluate evaluate = Evaluate::beside;
   double evaluate_every = 10;  ///< seconds of training
-  double patience = 30;        ///< seconds: how long anyone waits for anybody
+  double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
+  std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
+  double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
+  std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
+  std::uint32_t keep_checkpoints = 3;  ///< how many, the newest
+  bool checkpoints() const { return checkpoint_seconds > 0 || checkpoint_steps > 0; }
+  /// Go on from here, in the directory that holds the run so far; null: begin.
+  std::shared_ptr<const Checkpoint> resume;
   std::filesystem::path
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt
+
+  Place place() const { return {groups, workers / groups}; }
 };
 
 /// One line's worth of state, several times a second.

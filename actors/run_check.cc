@@ -202,6 +202,35 @@ Result<> check_determinism(const RunOptions& o) {
   return success();
 }
 
+Result<> check_checkpoints(const RunOptions& o) {
+  if (o.keep_checkpoints == 0) {
+    return refusal("--keep-checkpoints 0 keeps none: give at least 1, or --checkpoint-every 0");
+  }
+  if (!within(o.checkpoint_seconds, 0, kMostSeconds)) {
+    return refusal("--checkpoint-every {}s is not from 0 to {}s", o.checkpoint_seconds,
+                   kMostSeconds);
+  }
+  if (o.checkpoint_steps > kMostSteps) {
+    return refusal("--checkpoint-every {} is more than {} steps", o.checkpoint_steps, kMostSteps);
+  }
+  if (!o.deterministic) return success();
+  // Between two global rounds nothing is on its way: what goes on there takes the same steps.
+  if (o.checkpoint_seconds > 0) {
+    return refusal(
+        "--deterministic contradicts --checkpoint-every {}s, a clock: give steps of a worker, a "
+        "multiple of {} (--tau-global)",
+        o.checkpoint_seconds, o.tau_global);
+  }
+  if (o.checkpoint_steps % o.tau_global != 0) {
+    return refusal(
+        "--checkpoint-every {} is not a multiple of --tau-global {}, as --deterministic needs: "
+        "give "
+        "{}, say",
+        o.checkpoint_steps, o.tau_global, (o.checkpoint_steps / o.tau_global + 1) * o.tau_global);
+  }
+  return success();
+}
+
 }  // namespace
 
 Result<> check(const RunOptions& options) {
@@ -213,13 +242,14 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_end(options));
   PACELINE_TRYV(check_determinism(options));
   PACELINE_TRYV(check_meaning(options));
+  PACELINE_TRYV(check_checkpoints(options));
   if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);
   }
-  if (!(options.patience > 0 && options.patience <= kMostSeconds)) {
-    return refusal("--patience {} is not a number of seconds above 0, up to {}", options.patience,
-                   kMostSeconds);
+  if (!within(options.patience, 0, kMostSeconds)) {
+    return refusal("--patience {} is neither auto nor a number of seconds above 0, up to {}",
+                   options.patience, kMostSeconds);
   }
   return success();
 }

@@ -1,42 +1,87 @@
-// What the actors of one run share. run() owns it and outlives every actor; nobody else keeps
-// anything global. Threading: options, network, data, protocol and directory do not change once the
-// first Begin is sent; the rest guards itself.
+// What the actors of one run share in a process. Whoever spawns them owns it and outlives them;
+// nobody else keeps anything global. Threading: options, network, data, protocol and directory do
+// not change once the first Begin is sent; the rest guards itself.
 #pragma once
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "paceline/actors/group_arenas.h"
-#include "paceline/actors/live_state.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/protocol.h"
+#include "paceline/actors/role_state.h"
 #include "paceline/actors/run.h"
-#include "paceline/actors/step_budget.h"
+#include "paceline/actors/run_words.h"
+#include "paceline/actors/step_times.h"
 #include "paceline/actors/thread_clock.h"
 #include "paceline/compute/device.h"
 
 namespace paceline {
 
 struct RunContext {
-  RunContext(const RunOptions& o, const Network& n, const Data& d, std::uint64_t planned_steps)
-      : options(o), network(n), data(d), budget(planned_steps) {}
+  RunContext(const RunOptions& o, const Network& n, const Data& d, RunWords& w)
+      : options(o), network(n), data(d), words(w), budget(w.budget), live(w.live) {}
 
   const RunOptions& options;
   const Network& network;
   const Data& data;
+  RunWords& words;
+  StepBudget& budget;  ///< of `words`
+  LiveState& live;     ///< of `words`
   Place place;
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
   std::unique_ptr<Device> device;
   std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
   std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
+  StateShape worker_state, centre_state;  ///< empty where there are no slots for them
   std::unique_ptr<GroupArenas> arenas;
-  StepBudget budget;
-  LiveState live;
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
+
+  const StateShape& state(Address role) const {
+    static const StateShape none;
+    const Role kind = place.role(role);
+    return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
+  }
+  StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
+  /// At a checkpoint, workers wait for each other: all belong to one moment.
+  bool pauses() const { return options.deterministic || protocol->has_centre(); }
+  /// And all are at the same number of steps or rounds, a multiple of this; 0: at any.
+  std::uint64_t common() const {
+    return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
+  }
+
+  /// How the steps of the slowest worker are; nothing while somebody has taken too few.
+  std::optional<StepSummary> slowest() const {
+    StepSummary slowest;
+    for (Rank rank = 0; rank < place.workers(); ++rank) {
+      const SeatWords& seat = words.seat(rank);
+      const StepSummary steps{seat.step_median.load(), seat.step_spread.load()};
+      if (steps.median == 0) return std::nullopt;
+      if (steps.generous() > slowest.generous()) slowest = steps;
+    }
+    return slowest;
+  }
+  /// How long anyone waits for what others do within `steps` steps of theirs, in seconds.
+  double patience(std::uint64_t steps, const std::optional<StepSummary>& slowest) const {
+    if (options.patience > 0) return options.patience;
+    return slowest ? adapted_patience(*slowest, steps) : kFirstPatience;
+  }
+  double patience(std::uint64_t steps) const { return patience(steps, slowest()); }
+  /// Whose newest published parameters are the run's result so far; nobody's before the first
+  /// election or publish.
+  Address leading() const {
+    const Rank rank = live.leader.load();
+    const Address best = protocol->has_centre() ? place.global()
+                         : rank != kNobody      ? place.worker(rank)
+                         : place.workers() == 1 ? place.worker(0)
+                                                : Address{};
+    return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
+  }
 
   double train_seconds() const { return live.train_seconds(wall_seconds()); }
   /// How much of the budget is used, in the middle of the step that is being taken: by the clock, by
@@ -67,5 +112,10 @@ struct RunContext {
     return stream;
   }
 };
+
+/// Fills in what follows from the options, the same in every process of the run: place, protocol,
+/// hyper, device, initial, undecayed, the shapes of states.
+/// @param options  the context's; gets what was left to defaults
+Result<> prepare(RunContext& context, RunOptions& options);
 
 }  // namespace paceline

@@ -26,6 +26,7 @@ bool ServiceHost::start(PinOp& op) {
 
 void ServiceHost::begin(RoleActor::pointer actor) {
   actor_ = actor;
+  restore();
   const RoleKind& kind = context_.protocol->kind(place().role(self()));
   role_ = kind.start(*this);
   role_.resume();
@@ -59,6 +60,23 @@ void ServiceHost::fetched(std::uint64_t answered) {
   resume(op.role);
 }
 
+bool ServiceHost::save() {
+  const StateShape& shape = context_.state(self());
+  if (!settled()) return false;
+  auto loan = context_.arenas->state_slot(self()).loan();
+  if (!loan) return false;
+  save_state(*this, shape, 0, {}, {}, loan->bytes());
+  std::move(*loan).publish();
+  return true;
+}
+
+void ServiceHost::restore() {
+  const StateShape& shape = context_.state(self());
+  if (shape.bytes == 0) return;
+  if (const Pin state = context_.arenas->state_slot(self()).pin())
+    restore_state(*this, shape, state.bytes());
+}
+
 void ServiceHost::wait_until(Clock::time_point deadline) {
   deadline_ = deadline;
   if (deadline >= armed_for_) return;
@@ -87,7 +105,7 @@ void ServiceHost::end() {
 }
 
 void ServiceHost::send_back(const Packet& packet) {
-  if (packet.kind != 0) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
+  if (!packet.news()) send({packet.from}, gone_packet(self(), role_.error() != nullptr));
 }
 
 namespace {
@@ -108,6 +126,8 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
       [=](Drain) {
         return caf::result<std::uint64_t, bool>{host->handled(), host->settled()};
       },
+      [=](Seated) {},
+      [=](SaveState) { return host->save(); },
   };
 }
 

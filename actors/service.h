@@ -10,7 +10,7 @@
 #include <caf/actor_clock.hpp>
 
 #include "paceline/actors/actor_host.h"
-#include "paceline/actors/mailbox.h"
+#include "paceline/actors/inbox.h"
 #include "paceline/actors/task.h"
 
 namespace paceline {
@@ -34,11 +34,14 @@ class ServiceHost : public ActorHost {
   std::uint64_t handled() const { return handled_; }  ///< packets and answers so far
   /// Nothing goes on in the role but waiting for messages.
   bool settled() const { return ended_ || (receiving_ && receiving_->wanted.kinds != 0); }
+  /// Puts a centre's state into its slot. @return false when its role is in the middle of something
+  bool save();
   /// Destroys the parked role, and its pins with it. After the actor's end.
   void clear() { role_ = {}; }
 
  private:
   using Clock = caf::actor_clock;  // of the system: virtual under CAF's deterministic scheduler
+  void restore();
   void wait_until(Clock::time_point deadline);
   void resume(std::coroutine_handle<> parked);
   void end();
@@ -46,7 +49,7 @@ class ServiceHost : public ActorHost {
 
   RoleActor::pointer actor_ = nullptr;
   Task<> role_;
-  Mailbox inbox_;
+  Inbox inbox_;
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   Clock::time_point deadline_{};

@@ -41,15 +41,6 @@ Result<> parse_setting(std::string_view key, std::string_view text, bool& value)
   return success();
 }
 
-Result<> parse_setting(std::string_view key, std::string_view text,
-                       std::chrono::nanoseconds& value) {
-  double seconds = 0;
-  if (!parse_number(text, seconds) || !(seconds >= 0 && seconds <= 1e9))
-    return bad_value(key, text, "seconds from 0 to 1e9");
-  value = std::chrono::nanoseconds(std::llround(seconds * 1e9));
-  return success();
-}
-
 Result<std::size_t> parse_word(std::string_view key, std::string_view text,
                                std::span<const std::string_view> words) {
   for (std::size_t i = 0; i < words.size(); ++i)

@@ -1,8 +1,7 @@
-// Constants set by name: `tau=4`, `mode=barrier`, `patience=2.5`. A struct names its fields once,
+// Constants set by name: `tau=4`, `mode=barrier`, `pull=0.1`. A struct names its fields once,
 // in `template <class F> void each(F f) { f("tau", tau); ... }`.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -25,9 +24,6 @@ struct SettingWords;
 Result<> parse_setting(std::string_view key, std::string_view text, std::uint64_t& value);
 Result<> parse_setting(std::string_view key, std::string_view text, double& value);  ///< finite
 Result<> parse_setting(std::string_view key, std::string_view text, bool& value);  ///< true, false
-/// Seconds: "0.5".
-Result<> parse_setting(std::string_view key, std::string_view text,
-                       std::chrono::nanoseconds& value);
 Result<std::size_t> parse_word(std::string_view key, std::string_view text,
                                std::span<const std::string_view> words);
 

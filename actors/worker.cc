@@ -10,16 +10,37 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+std::string words(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    return "out of memory";
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception of no known type";
+  }
+}
+
 }  // namespace
 
 WorkerHost::WorkerHost(RunContext& context, Rank rank)
-    : ActorHost(context, {rank}), metered_math_(math(), coordination_cpu_) {}
+    : ActorHost(context, {rank}),
+      seat_(context.words.seat(rank)),
+      metered_math_(math(), coordination_) {
+  if (const std::uint32_t before = seat_.generation.load(); before > 0)
+    continue_from(seat_.steps.load(), Rng(context.options.seed + before, rank).state());
+}
 
 bool WorkerHost::start(GradientOp& op) {
-  PACELINE_CHECK(claimed_ || running(), "worker {}: a gradient beyond the budget", self().index);
-  claimed_ = false;
+  PACELINE_CHECK(seat_.claimed.load() || running(), "worker {}: a gradient beyond the budget",
+                 self().index);
+  const double since = wall_seconds();
   op.loss = engine_->gradient(op.at, op.g, rng());
+  note_step_time(wall_seconds() - since);
+  seat_.claimed.store(false);  // not before: who ends in a gradient leaves the step to others
   context_.live.steps.fetch_add(1);
+  seat_.steps.fetch_add(1);
   report_progress(op.loss);
   return true;
 }
@@ -43,19 +64,21 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 }
 
 bool WorkerHost::running() {
+  answer_checkpoint();
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
-  return claimed_ || (claimed_ = context_.budget.claim());
+  if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
+  return seat_.claimed.load();
 }
 
 void WorkerHost::pull(const Pull& pull) {
-  const CpuTime time(coordination_cpu_);
+  const CpuTime time(coordination_);
   RoleHost::pull(pull);
 }
 
 void WorkerHost::update(std::span<const Pull> pulls) {
   if (pulls.empty()) return RoleHost::update(pulls);
-  const CpuTime time(coordination_cpu_, coordination_share(pulls.size()));
+  const CpuTime time(coordination_, coordination_share(pulls.size()));
   RoleHost::update(pulls);
 }
 
@@ -64,18 +87,15 @@ void WorkerHost::write_buffers(std::span<std::byte> to) {
   coordination_math().copy({to.data(), buffers.count}, buffers);
 }
 
-bool WorkerHost::deliver(const Packet& packet) {
+void WorkerHost::deliver(const Packet& packet) {
   const std::lock_guard lock(mutex_);
-  if (closed_) return false;
   inbox_.push(packet);
   changed_.notify_one();
-  return true;
 }
 
-Mailbox WorkerHost::close() {
+void WorkerHost::close() {
   const std::lock_guard lock(mutex_);
-  closed_ = true;
-  return std::exchange(inbox_, {});
+  inbox_ = {};
 }
 
 void WorkerHost::begin() {
@@ -97,31 +117,40 @@ void WorkerHost::fetched(std::uint64_t ticket) {
 
 EngineEnded WorkerHost::live(const caf::actor& run) {
   EngineEnded end{self().index, false};
-  Result<> built = success();
   try {
-    built = build();
-  } catch (const std::exception& error) {
-    built = fail(std::errc::not_enough_memory, "cannot build its engine: {}", error.what());
-  }
-  anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
-  }
-  if (built && begun_) {
-    const double since = wall_seconds();
-    live_role();
-    train_seconds_ = wall_seconds() - since;
-  }
-  if (const std::exception_ptr error = role_.error()) try {
-      std::rethrow_exception(error);
-    } catch (const std::exception& e) {
-      end.crashed = true;
-      record(FaultEvent{0, fmt::format("worker {} ended: {}", self().index, e.what())});
+    Result<> built = success();
+    try {
+      built = build();
+    } catch (const std::exception& error) {
+      built = fail(std::errc::not_enough_memory, "cannot build its engine: {}", error.what());
     }
+    anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
+    end.crashed = !built;  // why, the run knows already
+    if (built) wait_for_begin();
+    if (built && begun_) {
+      begun_at_ = wall_seconds();
+      reported_at_ = context_.train_seconds();
+      reported_steps_ = steps();
+      seat_.saved.store(0);
+      seat_.gone.store(false);
+      live_role();
+      if (!role_.error()) save(kLastState);
+      write_figures();
+    }
+    if (const std::exception_ptr error = role_.error()) std::rethrow_exception(error);
+  } catch (...) {
+    end.crashed = true;
+    record(FaultEvent{0, fmt::format("worker {} ended after {} steps: {}", self().index, steps(),
+                                     words(std::current_exception()))});
+  }
   role_ = {};
   engine_.reset();
   return end;
+}
+
+void WorkerHost::wait_for_begin() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
 }
 
 void WorkerHost::live_role() {
@@ -138,7 +167,7 @@ void WorkerHost::live_role() {
       wait_for_pin(op);
       parked = op.role;
     }
-    blocked_ += wall_seconds() - since;
+    coordination_ += wall_seconds() - since;
     parked.resume();
   }
 }
@@ -153,7 +182,75 @@ Result<> WorkerHost::build() {
                                           context_.data, context_.stream(self().index)));
   for (const char* name : {"x", "g", "momentum"})
     vector(name);  // touched here, by the thread that will use them
+  if (const std::uint64_t before = seat_.generation.load(); before > 0) {
+    StreamState stream;  // epochs that nobody in this seat comes to otherwise
+    stream.epoch = before << 32;
+    stream.rng = Rng(context_.options.seed + before, self().index).next();
+    take_leaders(stream);
+  }
+  restore();
   return success();
+}
+
+/// The newest parameters and running statistics of who leads; empty while there are none.
+Pin WorkerHost::leaders() {
+  PinOp op;
+  op.slot = {context_.leading(), kParameters};
+  if (op.slot.owner == Address{}) return {};
+  op.at_least = kNewest;
+  op.within = patience(1);
+  if (!pin_or_fetch(op)) wait_for_pin(op);
+  return std::move(op.got);
+}
+
+/// Parameters and running statistics of who leads, or the first ones; no momentum; batches from
+/// `stream`. @return whose they are
+std::string WorkerHost::take_leaders(const StreamState& stream) {
+  const Pin pin = leaders();
+  const bool finite = pin && math().finite({pin.bytes().data(), dimension()});
+  const std::span<const std::byte> from =
+      finite ? pin.bytes() : std::as_bytes(std::span(context_.initial));
+  math().copy(vector("x"), {from.data(), dimension()});
+  const bool whole = finite && place().role(context_.leading()) == Role::worker;
+  const std::span<const std::byte> buffers =
+      (whole ? from : std::as_bytes(std::span(context_.initial)))
+          .subspan(math().bytes(dimension()));
+  engine_->restore(stream, {buffers.data(), engine_->buffers().count});
+  math().fill(vector("momentum"), 0);
+  if (!finite) return "the first parameters";
+  return fmt::format("version {} of {}", pin.version(), place().name(context_.leading()));
+}
+
+/// One line for each, until it comes to be a habit.
+bool WorkerHost::begin_again(std::string_view what) {
+  constexpr std::uint64_t kNear = 100;  // steps
+  constexpr int kHabit = 3;
+  const bool near = began_again_in_a_row_ > 0 && steps() - began_again_at_ < kNear;
+  began_again_in_a_row_ = near ? began_again_in_a_row_ + 1 : 1;
+  began_again_at_ = steps();
+  count("began_again");
+  const std::string from = take_leaders(engine_->stream());
+  if (began_again_in_a_row_ > kHabit) return true;
+  std::string text =
+      fmt::format("worker {}: after {} steps its {} not finite: it begins again from {}",
+                  self().index, steps(), what, from);
+  if (began_again_in_a_row_ == kHabit)
+    text += fmt::format(
+        ", for the third time within {} steps of each other: a lower --lr than {:.3g}, "
+        "--lr-warm-up "
+        "or --clip-norm may help (from here on it is only counted, as began_again)",
+        kNear, sgd().learning_rate);
+  record(FaultEvent{0, std::move(text)});
+  return true;
+}
+
+void WorkerHost::note_step_time(double seconds) {
+  constexpr std::size_t kEvery = 8;
+  step_times_.add(seconds);
+  if (step_times_.added() != StepTimes::kEnough && step_times_.added() % kEvery != 0) return;
+  const StepSummary summary = step_times_.summary();
+  seat_.step_spread.store(summary.spread);
+  seat_.step_median.store(std::max(summary.median, 1e-9));  // 0 is: not known
 }
 
 void WorkerHost::wait_for_message(ReceiveOp& op) {
@@ -185,60 +282,66 @@ void WorkerHost::report_progress(double loss) {
                                                  context_.live.learning_rate.load(), steps() + 1});
   reported_at_ = now;
   reported_steps_ = steps() + 1;
+  write_figures();
+}
+
+/// Adds what the seat does not have yet.
+void WorkerHost::write_figures() {
+  const double now = wall_seconds();
+  seat_.train_seconds.fetch_add(now - std::exchange(begun_at_, now));
+  seat_.coordination_seconds.fetch_add(std::exchange(coordination_, 0.0));
+  for (const auto& [name, n] : counts())
+    if (const std::uint64_t more = n - std::exchange(counted_[name], n))
+      seat_.counts.add(name, more);
 }
 
 namespace {
 
 struct FrontState {
   static constexpr const char* name = "worker";
-  bool crashed = false;
+  Rider* rider = nullptr;
 };
 
-RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self, WorkerHost* host,
-                               RunContext* context, const caf::actor& run) {
-  const auto send_back = [=](const Packet& packet) {
-    if (packet.kind != 0) host->send({packet.from}, gone_packet(host->self(), state(self).crashed));
-  };
+RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self,
+                               const caf::actor& run) {
   return {
       [=](const Wire& wire) {
-        const Packet packet = to_packet(wire);
-        if (!host->deliver(packet)) send_back(packet);
+        if (Rider* rider = state(self).rider) rider->deliver(to_packet(wire));
       },
-      [=](Begin) { host->begin(); },
-      [=](Stop) { host->wake(); },
+      [=](Begin) {
+        if (Rider* rider = state(self).rider) rider->begin();
+      },
+      [=](Stop) {
+        if (Rider* rider = state(self).rider) rider->wake();
+      },
       [=](Tick) {},
-      [=](const Fetched& fetched) { host->fetched(fetched.ticket); },
+      [=](const Fetched& fetched) {
+        if (Rider* rider = state(self).rider) rider->fetched(fetched.ticket);
+      },
       [=](const EngineEnded& end) {
-        state(self).crashed = end.crashed;
-        const Place& place = context->place;
-        for (const Address service : {place.leader(place.group(host->self())), place.global()})
-          if (context->directory[service.index])
-            host->send(service, gone_packet(host->self(), end.crashed));
-        Mailbox left = host->close();
-        for (Packet packet; left.take(Wanted{}, packet);) send_back(packet);
+        if (Rider* rider = std::exchange(state(self).rider, nullptr)) rider->close();
         anonymously_tell(run, end);
       },
       [=](Drain) {
         return caf::result<std::uint64_t, bool>{0, true};
       },
+      [=](Seated seated) { state(self).rider = seated.rider; },
+      [=](SaveState) { return false; },
   };
 }
 
 }  // namespace
 
-RoleActor spawn_worker(caf::actor_system& system, WorkerHost* host, RunContext* context,
-                       const caf::actor& run) {
-  RoleActor worker = system.spawn(front, host, context, run);
-  try {
-    system.spawn<caf::detached>([host, worker, run](caf::event_based_actor* self) {
-      const EngineEnded end = host->live(run);
-      tell(self, worker, end);
-    });
-  } catch (...) {  // no thread to be had
-    caf::anon_send_exit(worker, caf::exit_reason::kill);
-    throw;
-  }
-  return worker;
+RoleActor spawn_front(caf::actor_system& system, const caf::actor& run) {
+  return system.spawn(front, run);
+}
+
+void spawn_engine(caf::actor_system& system, WorkerHost* host, const RoleActor& front,
+                  const caf::actor& run) {
+  system.spawn<caf::detached>([host, front, run](caf::event_based_actor* self) {
+    const EngineEnded end = host->live(run);
+    tell(self, front, end);
+  });
 }
 
 }  // namespace paceline

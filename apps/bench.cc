@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "paceline/apps/bench_data.h"
+#include "paceline/apps/bench_mailbox.h"
 #include "paceline/apps/bench_pull.h"
 #include "paceline/apps/bench_slot.h"
 #include "paceline/apps/bench_step.h"
@@ -74,9 +75,12 @@ Result<> measure_step(const GivenOptions& given, bool json) {
 Result<> measure(const std::string& kind, const GivenOptions& options) {
   PACELINE_TRY(const bool json, given_switch(options, "json"));
   if (kind == "step") return measure_step(options, json);
-  PACELINE_TRY(const nlohmann::json figures, kind == "slot"   ? bench_slot()
-                                             : kind == "pull" ? bench_pull()
-                                                              : measure_data(options));
+  // The other process of bench mailbox.
+  if (options.contains("peer")) return answer_bench_mailbox(given_text(options, "peer", ""));
+  PACELINE_TRY(const nlohmann::json figures, kind == "slot"      ? bench_slot()
+                                             : kind == "pull"    ? bench_pull()
+                                             : kind == "mailbox" ? bench_mailbox()
+                                                                 : measure_data(options));
   print(figures, json, readable_json);
   return success();
 }
@@ -84,14 +88,15 @@ Result<> measure(const std::string& kind, const GivenOptions& options) {
 }  // namespace
 
 ExitCode bench(std::span<const std::string> arguments) {
-  const std::vector<std::string> kinds{"slot", "pull", "step", "data"};
+  const std::vector<std::string> kinds{"slot", "pull", "mailbox", "step", "data"};
   const std::string kind = arguments.empty() ? "--help" : arguments.front();
   if (kind == "--help") {
     fmt::print("{}",
-               options_help("paceline bench slot|pull|step|data [OPTION]...\n\n"
+               options_help("paceline bench slot|pull|mailbox|step|data [OPTION]...\n\n"
                             "Measures publishing to a slot against memcpy, a pull fused with\n"
-                            "the update against separate passes, a training step, or how fast\n"
-                            "image files are decoded (bench data --help). A step's options:\n",
+                            "the update against separate passes, messages between processes\n"
+                            "against CAF's remoting, a training step, or how fast image files\n"
+                            "are decoded (bench data --help). A step's options:\n",
                             option_names("step")));
     return kDone;
   }
@@ -99,7 +104,9 @@ ExitCode bench(std::span<const std::string> arguments) {
     print_mistake("bench", known.error().message);
     return kMistaken;
   }
-  const auto line = read_command_line(arguments.subspan(1), option_names(kind), 0);
+  std::vector<OptionName> names = option_names(kind);
+  if (kind == "mailbox") names.push_back({"peer", "SEGMENT", ""});  // for itself
+  const auto line = read_command_line(arguments.subspan(1), names, 0);
   if (!line) return refuse("bench", line.error());
   const GivenOptions& options = line.value().options;
   if (options.contains("help")) {

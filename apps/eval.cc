@@ -109,8 +109,9 @@ Result<Network> network_of(const std::string& file, const Metadata& metadata,
 /// The data that a file was trained on: as the run's config.ini beside it says, which knows where a
 /// folder lay; without one, by the name that the file carries.
 Result<std::string> trained_on(const std::string& file, const Metadata& metadata) {
-  const std::filesystem::path config = std::filesystem::path(file).parent_path() / "config.ini";
-  if (auto data = read_ini_value(config, "data")) return *std::move(data);
+  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
+  for (const auto& run : {folder, folder.parent_path().parent_path()})  // of a checkpoint
+    if (auto data = read_ini_value(run / "config.ini", "data")) return *std::move(data);
   if (const auto data = metadata.find("data"); data != metadata.end()) return data->second;
   return fail(std::errc::invalid_argument, "{}: does not say its data: give --data", file);
 }

@@ -15,6 +15,7 @@
 #include "paceline/apps/inspect.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/train.h"
+#include "paceline/apps/worker.h"
 
 namespace paceline {
 namespace {
@@ -25,14 +26,15 @@ constexpr const char* kHelp =
     "  paceline train   train a network; writes a run directory\n"
     "  paceline eval    test what a run has written\n"
     "  paceline inspect list a network's layers, shapes, parameters and memory\n"
-    "  paceline bench   measure slot, pull, step or data on this machine\n"
+    "  paceline bench   measure slot, pull, mailbox, step or data on this machine\n"
     "  paceline doctor  say what this machine has and what it lacks\n"
+    "  paceline worker  one worker of a run with --isolation process, which starts it\n"
     "  paceline help [COMMAND], paceline --version\n"
     "\n"
     "Try: paceline train --groups 2 --workers 4\n";
 
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
-  const std::vector<std::string> commands{"train", "eval", "inspect", "bench", "doctor", "help"};
+  const std::vector<std::string> commands{"train", "eval", "inspect", "bench", "doctor", "worker", "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;
@@ -53,6 +55,7 @@ ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> e
   if (command == "inspect") return inspect(words);
   if (command == "bench") return bench(words);
   if (command == "doctor") return doctor(words);
+  if (command == "worker") return worker(words);
   if (command == "help") {
     fmt::print("{}", kHelp);
     return kDone;

@@ -8,46 +8,26 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <memory>
 #include <thread>
 
 #include "paceline/actors/caf_compat.h"
+#include "paceline/actors/checkpoint.h"
+#include "paceline/actors/metrics_file.h"
+#include "paceline/actors/resume.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/summary.h"
-#include "paceline/apps/decode_threads.h"
 #include "paceline/apps/interrupt.h"
 #include "paceline/apps/progress_line.h"
 #include "paceline/apps/run_directory.h"
+#include "paceline/apps/run_parts.h"
 #include "paceline/apps/train_options.h"
 #include "paceline/apps/train_report.h"
-#include "paceline/compute/device.h"
+#include "paceline/layers/atomic_file.h"
 
 namespace paceline {
 namespace {
 
-/// What is opened before a folder is made: a mistake here leaves nothing behind.
-struct Parts {
-  Data data;
-  Network network;
-  std::string device;  ///< its description
-};
-
-Result<Parts> open_parts(const TrainOptions& options) {
-  PACELINE_TRY(const std::unique_ptr<Device> device,
-               open_device(options.run.device, {.threads = options.run.threads}));
-  PACELINE_TRY(Data data,
-               open_data(options.data, {.image_size = options.image_size,
-                                        .usual_image_size = options.description.image.height}));
-  PACELINE_TRYV(check_decode_threads(data, options.run.decode_threads));
-  const Shape image = options.description.cropped(data.train->image);
-  PACELINE_TRY(Network network,
-               Network::build(options.description, {.image = image,
-                                                    .classes = data.train->classes,
-                                                    .label_smoothing = options.label_smoothing}));
-  return Parts{std::move(data), std::move(network), device->description()};
-}
-
-Result<RunSummary> run_in_system(const TrainOptions& options, const Parts& parts,
+Result<RunSummary> run_in_system(const TrainOptions& options, const RunParts& parts,
                                  RunControl& control, ProgressLine* line) {
   // Options are set, never parsed: the command line is ours alone.
   caf::actor_system_config config;
@@ -57,6 +37,22 @@ Result<RunSummary> run_in_system(const TrainOptions& options, const Parts& parts
              [line](const Progress& progress) {
                if (line != nullptr) line->show(progress);
              });
+}
+
+/// Finds where the run goes on, and makes its folder say what it goes on with.
+Result<> open_resumed(TrainOptions& options, const RunParts& parts) {
+  RunOptions& run = options.run;
+  auto found = read_newest_checkpoint(run.directory, parts.network.layout());
+  if (!found) return Error{found.error().code, "--resume: " + found.error().message};
+  run.resume = std::make_shared<const Checkpoint>(std::move(found).value());
+  PACELINE_TRYV(check_resume(run, parts.network, planned_steps(run, parts.data)));
+  const auto writable = MetricsFile::extend(run.directory / "metrics.jsonl");
+  if (!writable) return writable.error();  // before anything is touched: it may be running
+  tidy_checkpoints(run.directory, *run.resume);
+  std::error_code ignored;
+  std::filesystem::remove(run.directory / "summary.json", ignored);
+  std::filesystem::remove_all(run.directory / "snapshots", ignored);
+  return write_file_atomically(run.directory / "config.ini", config_text(options));
 }
 
 }  // namespace
@@ -84,7 +80,7 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   RunControl control;
   const auto interrupt = Interrupt::watch(control);  // before any other thread
   if (!interrupt) return refuse("train", interrupt.error());
-  const auto parts = open_parts(options);
+  const auto parts = open_run_parts(options);
   if (!parts) return refuse("train", parts.error());
   if (control.stopping()) return kInterrupted;
 
@@ -93,9 +89,13 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
     run.directory = free_run_directory(options.description.name, run.protocol,
                                        std::chrono::system_clock::now());
   }
-  if (const auto ready = prepare_run_directory(run.directory, config_text(options)); !ready) {
-    return refuse("train", ready.error());
-  }
+  const bool resumed = !options.resume.empty();
+  const auto ready = resumed ? open_resumed(options, parts.value())
+                             : prepare_run_directory(run.directory, config_text(options));
+  if (!ready) return refuse("train", ready.error());
+  // This very program, even where its file has been replaced meanwhile.
+  run.worker_command = {"/proc/self/exe", "worker", "--config",
+                        (run.directory / "config.ini").string()};
 
   std::FILE* const people = options.json ? stderr : stdout;
   if (!options.quiet) {
@@ -111,7 +111,7 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   if (!summary) {
     std::fflush(people);
     print_mistake("train", summary.error().message);
-    abandon_run_directory(run.directory);
+    if (!resumed) abandon_run_directory(run.directory);
     return exit_code(summary.error());
   }
   if (options.json) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -55,10 +57,57 @@ Row of_steps(Row row) {
   return row;
 }
 
+Row patience() {
+  static constexpr const char* kAuto = "auto";  // 0 in the field
+  return {{"patience", "S|auto",
+           "seconds that anyone waits for anybody; auto: by how long steps were seen to take"},
+          [](TrainOptions& o, const std::string& given) -> Result<> {
+            if (given == kAuto) {
+              o.run.patience = 0;
+              return success();
+            }
+            PACELINE_TRY(o.run.patience, parse_positive(given));
+            return success();
+          },
+          [](const TrainOptions& o) -> std::optional<std::string> {
+            return o.run.patience == 0 ? kAuto : show_real(o.run.patience);
+          }};
+}
+
 Row augment() {
   return word("augment", "crop and mirror training images at random",
               std::vector<std::pair<std::string, bool>>{{"on", true}, {"off", false}},
               PACELINE_FIELD(run.augment));
+}
+
+/// "10m", "90s", "2h", or steps of each worker.
+Row checkpoint_every() {
+  return {{"checkpoint-every", "T|N",
+           "seconds (90s), minutes (10m) or hours (2h) of training, or steps of a worker (500), from "
+           "one checkpoint to the next, and one at the end; 0: none (default: none)"},
+          [](TrainOptions& o, const std::string& given) -> Result<> {
+            o.run.checkpoint_seconds = 0;
+            o.run.checkpoint_steps = 0;
+            static const std::map<char, double> kUnits{{'s', 1}, {'m', 60}, {'h', 3600}};
+            const auto unit = given.empty() ? kUnits.end() : kUnits.find(given.back());
+            if (unit == kUnits.end()) {
+              const auto steps = parse_count(given);
+              if (!steps)
+                return fail(std::errc::invalid_argument,
+                            "'{}' is neither a time such as 90s, 10m or 2h nor a number of steps",
+                            given);
+              o.run.checkpoint_steps = steps.value();
+              return success();
+            }
+            PACELINE_TRY(const double time, parse_positive(given.substr(0, given.size() - 1)));
+            o.run.checkpoint_seconds = time * unit->second;
+            return success();
+          },
+          [](const TrainOptions& o) -> std::optional<std::string> {
+            if (o.run.checkpoint_steps > 0) return std::to_string(o.run.checkpoint_steps);
+            if (o.run.checkpoint_seconds > 0) return show_real(o.run.checkpoint_seconds) + "s";
+            return std::nullopt;
+          }};
 }
 
 const std::vector<Row>& table() {
@@ -161,9 +210,18 @@ const std::vector<Row>& table() {
                                                          {"sharded", Sampling::sharded}},
            PACELINE_FIELD(run.sampling)),
       augment(),
+      word("isolation", "what a worker is: a thread, or a process that may die alone",
+           std::vector<std::pair<std::string, Isolation>>{{"thread", Isolation::thread},
+                                                          {"process", Isolation::process}},
+           PACELINE_FIELD(run.isolation)),
       count("threads", "cores of one worker's engine", PACELINE_FIELD(run.threads)),
       text("device", "NAME", "what computes: see paceline doctor", PACELINE_FIELD(run.device)),
-      real("patience", "S", "seconds that anyone waits for anybody", PACELINE_FIELD(run.patience)),
+      patience(),
+      count("restarts", "how often a worker that ends before its time is replaced",
+            PACELINE_FIELD(run.restarts)),
+      checkpoint_every(),
+      count("keep-checkpoints", "checkpoints that are kept, the newest",
+            PACELINE_FIELD(run.keep_checkpoints)),
       silent(text("run", "DIR", "the run's folder (default runs/DATE-NETWORK-PROTOCOL)",
                   PACELINE_FIELD(run.directory))),
       silent(flag("json", "standard output is the summary alone, as JSON", PACELINE_FIELD(json))),
@@ -192,6 +250,9 @@ std::vector<OptionName> command_line_names() {
   std::vector<OptionName> all = table_names();
   all.push_back({"no-augment", "", "as --augment off"});
   all.push_back({"config", "FILE", "an INI file of 'name = value' lines"});
+  all.push_back({"resume", "DIR",
+                 "go on with the run of this folder, from its last checkpoint and with its options, "
+                 "but those given here"});
   all.push_back({"print-config", "", "print the resolved options as an INI file, and end"});
   all.push_back({"help", "", "this list"});
   return all;
@@ -232,6 +293,33 @@ Result<> add_behind(GivenOptions& chosen, GivenOptions place) {
   }
   chosen.merge(place);
   return success();
+}
+
+/// The options of the run that goes on, behind all others. What makes its state what it is cannot be
+/// given otherwise.
+Result<> add_resumed(GivenOptions& chosen, const std::string& run,
+                     std::span<const OptionName> names) {
+  for (const char* other : {"run", "config"})
+    if (const auto found = chosen.find(other); found != chosen.end())
+      return fail(std::errc::invalid_argument,
+                  "{} contradicts --resume {}, which has a folder and options: leave it out",
+                  found->second.origin, run);
+  const std::filesystem::path config = std::filesystem::path(run) / "config.ini";
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(config, ignored))
+    return fail(std::errc::no_such_file_or_directory,
+                "--resume {}: holds no run (no config.ini): give a run's folder", run);
+  PACELINE_TRY(GivenOptions lines, read_ini(config, names));
+  for (const char* name : {"data", "network", "image-size", "protocol", "seed"}) {
+    const auto given = chosen.find(name), before = lines.find(name);
+    if (given == chosen.end()) continue;
+    if (before == lines.end() || given->second.text != before->second.text)
+      return fail(std::errc::invalid_argument, "{} {} contradicts --resume {}, which has {}: leave "
+                                               "it out",
+                  given->second.origin, given->second.text, run,
+                  before == lines.end() ? "none" : before->second.text);
+  }
+  return add_behind(chosen, std::move(lines));
 }
 
 /// A file is kept by its full path: config.ini may be read elsewhere.
@@ -300,7 +388,11 @@ Result<TrainOptions> parse_train_options(std::span<const std::string> arguments,
   PACELINE_TRY(GivenOptions variables, read_environment(environment, names));
   PACELINE_TRYV(add_behind(chosen, std::move(variables)));
   names.pop_back();
-  if (const auto file = chosen.find("config"); file != chosen.end()) {
+  if (const auto resume = chosen.find("resume"); resume != chosen.end()) {
+    options.resume = resume->second.text;
+    PACELINE_TRYV(add_resumed(chosen, options.resume, names));
+    options.run.directory = options.resume;
+  } else if (const auto file = chosen.find("config"); file != chosen.end()) {
     PACELINE_TRY(GivenOptions lines, read_ini(file->second.text, names));
     PACELINE_TRYV(add_behind(chosen, std::move(lines)));
   }

@@ -5,6 +5,8 @@
 //        them decides.
 //   TO-3 config_text() read back by --config gives the same options; the run directory is no part
 //        of them, nor is what only changes printing.
+//   TO-4 With --resume, the INI file is the run's config.ini, which data, network, protocol and seed
+//        cannot leave.
 #pragma once
 
 #include <span>
@@ -22,6 +24,7 @@ struct TrainOptions {
   NetworkDescription description;  ///< what `network` names
   std::size_t image_size = 0;      ///< of image files; 0: what the network is made for
   double label_smoothing = 0;      ///< the network's, in [0, 1)
+  std::string resume;              ///< the folder of the run that goes on; empty: a new one
   bool json = false, quiet = false;
   bool print_config = false;
   bool help = false;  ///< asked for: nothing else was read

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <thread>
 
+#include "paceline/actors/checkpoint.h"
 #include "paceline/apps/readable_number.h"
 #include "paceline/apps/skipped_text.h"
 
@@ -49,6 +50,14 @@ std::string train_banner(const TrainOptions& options, const Network& network, co
   }
   text += fmt::format("device    {}\n", device);
   text += fmt::format("budget    {}\n", budget(run));
+  if (run.checkpoint_steps > 0)
+    text += fmt::format("saves     every {} steps of a worker\n", grouped(run.checkpoint_steps));
+  if (run.checkpoint_seconds > 0)
+    text += fmt::format("saves     every {} s of training\n", run.checkpoint_seconds);
+  if (run.resume)
+    text += fmt::format("goes on   from {}: {} steps, {:.1f} s of training\n",
+                        run.resume->path.string(), grouped(run.resume->steps),
+                        run.resume->train_seconds);
   text += fmt::format("run       {}\n", run.directory.string());
   return text;
 }
@@ -73,6 +82,8 @@ std::string train_results(const TrainOptions& options, const RunSummary& summary
   text += fmt::format(
       "written     {}: summary.json, metrics.jsonl, leader.safetensors, config.ini\n", run);
   text += fmt::format("next        paceline eval {}/leader.safetensors\n", run);
+  if (options.run.checkpoints() && summary.ended_by == "interrupt")
+    text += fmt::format("            paceline train --resume {}\n", run);
   return text;
 }
 

@@ -1,11 +1,13 @@
 # Finds the C++ Actor Framework where its package brings no CMake files (Debian's libcaf-dev 0.17.6).
-# An installed CAFConfig.cmake (CAF 1.x) is preferred. Defines CAF::core, CAF_FOUND, CAF_VERSION.
-find_package(CAF CONFIG QUIET COMPONENTS core)
+# An installed CAFConfig.cmake (CAF 1.x) is preferred. Defines CAF::core, CAF::io where it is there, CAF_FOUND,
+# CAF_VERSION.
+find_package(CAF CONFIG QUIET COMPONENTS core OPTIONAL_COMPONENTS io)
 if(TARGET CAF::core)
   return()
 endif()
 find_path(CAF_INCLUDE_DIR caf/actor_system.hpp)
 find_library(CAF_CORE_LIBRARY caf_core)
+find_library(CAF_IO_LIBRARY caf_io)
 if(CAF_INCLUDE_DIR AND EXISTS ${CAF_INCLUDE_DIR}/caf/config.hpp)
   file(STRINGS ${CAF_INCLUDE_DIR}/caf/config.hpp caf_version_line REGEX "#define CAF_VERSION [0-9]+")
   string(REGEX MATCH "[0-9]+$" caf_version_number "${caf_version_line}")
@@ -25,5 +27,9 @@ if(CAF_FOUND AND NOT TARGET CAF::core)
                         INTERFACE_INCLUDE_DIRECTORIES ${CAF_INCLUDE_DIR}
                         INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${CAF_INCLUDE_DIR}
                         INTERFACE_LINK_LIBRARIES Threads::Threads)
+  if(CAF_IO_LIBRARY)
+    add_library(CAF::io UNKNOWN IMPORTED)
+    set_target_properties(CAF::io PROPERTIES IMPORTED_LOCATION ${CAF_IO_LIBRARY} INTERFACE_LINK_LIBRARIES CAF::core)
+  endif()
 endif()
-mark_as_advanced(CAF_INCLUDE_DIR CAF_CORE_LIBRARY)
+mark_as_advanced(CAF_INCLUDE_DIR CAF_CORE_LIBRARY CAF_IO_LIBRARY)

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 namespace paceline {
@@ -64,8 +65,9 @@ class Temporary {
       if (written < 0) return errno;
       content = content.subspan(static_cast<std::size_t>(written));
     }
-    return ::fsync(file_) == 0 ? 0 : errno;
+    return 0;
   }
+  int sync() { return ::fsync(file_) == 0 ? 0 : errno; }
   int rename_to(const std::filesystem::path& target) {
     if (::rename(path_.c_str(), target.c_str()) != 0) return errno;
     path_.clear();
@@ -89,17 +91,47 @@ void sync_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
-Result<> write_file_atomically(const std::filesystem::path& path,
-                               std::span<const std::byte> content) {
+Result<> write_pieces_atomically(const std::filesystem::path& path,
+                                 std::span<const std::span<const std::byte>> pieces) {
+  std::size_t bytes = 0;
+  for (const auto piece : pieces) bytes += piece.size();
   Temporary temporary(path);
-  if (const int number = temporary.write(content)) return explain(number, path, content.size());
-  if (const int number = temporary.rename_to(path)) return explain(number, path, content.size());
+  for (const auto piece : pieces)
+    if (const int number = temporary.write(piece)) return explain(number, path, bytes);
+  if (const int number = temporary.sync()) return explain(number, path, bytes);
+  if (const int number = temporary.rename_to(path)) return explain(number, path, bytes);
   sync_folder(path.parent_path());
   return success();
 }
 
+Result<> write_file_atomically(const std::filesystem::path& path,
+                               std::span<const std::byte> content) {
+  return write_pieces_atomically(path, std::span(&content, 1));
+}
+
 Result<> write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   return write_file_atomically(path, std::as_bytes(std::span(content)));
+}
+
+Result<> put_folder_in_place(const std::filesystem::path& from, const std::filesystem::path& to) {
+  sync_folder(from);
+  // Exchanging is one step where rename() would refuse a folder that is not empty. Where the file
+  // system cannot exchange, the old folder makes room first.
+  int failed = ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
+  if (failed == ENOTEMPTY || failed == EEXIST) {
+    const bool exchanged = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(),
+                                       RENAME_EXCHANGE) == 0;
+    const std::filesystem::path old = exchanged ? from.string() : from.string() + ".old";
+    failed = exchanged || (::rename(to.c_str(), old.c_str()) == 0 &&
+                           ::rename(from.c_str(), to.c_str()) == 0)
+                 ? 0
+                 : errno;
+    std::error_code ignored;
+    if (failed == 0) std::filesystem::remove_all(old, ignored);
+  }
+  if (failed) return explain(failed, to, 0);
+  sync_folder(to.parent_path());
+  return success();
 }
 
 }  // namespace paceline

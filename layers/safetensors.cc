@@ -206,6 +206,18 @@ Result<> check(const Path& path, const Entry& entry, const Tensor& t) {
   return success();
 }
 
+/// The length, then the header's text, padded.
+std::vector<std::byte> head_of(const OrderedJson& json) {
+  // Strings that are not UTF-8 (a folder's name) lose what cannot be written.
+  std::string header = json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = header.size();
+  std::vector<std::byte> head(kLengthBytes + length);
+  std::memcpy(head.data(), &length, kLengthBytes);
+  std::memcpy(head.data() + kLengthBytes, header.data(), length);
+  return head;
+}
+
 }  // namespace
 
 Result<> write_safetensors(const Path& path, const Layout& layout, std::span<const float> x,
@@ -222,15 +234,9 @@ Result<> write_safetensors(const Path& path, const Layout& layout, std::span<con
         {"dtype", "F32"}, {"shape", shape_in_file(t)}, {"data_offsets", {position, end}}};
     position = end;
   }
-  // Strings that are not UTF-8 (a folder's name) lose what cannot be written.
-  std::string header = json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-  header.resize((header.size() + 7) / 8 * 8, ' ');
-
-  const std::uint64_t length = header.size();
-  std::vector<std::byte> content(kLengthBytes + length + position);
-  std::memcpy(content.data(), &length, kLengthBytes);
-  std::memcpy(content.data() + kLengthBytes, header.data(), length);
-  std::byte* out = content.data() + kLengthBytes + length;
+  const std::vector<std::byte> head = head_of(json);
+  std::vector<std::byte> content(position);
+  std::byte* out = content.data();
   std::vector<float> permuted;
   for (const Tensor& t : tensors) {
     permuted.resize(t.count);
@@ -238,7 +244,44 @@ Result<> write_safetensors(const Path& path, const Layout& layout, std::span<con
     std::memcpy(out, permuted.data(), t.count * sizeof(float));
     out += t.count * sizeof(float);
   }
-  return write_file_atomically(path, content);
+  const std::span<const std::byte> pieces[] = {head, content};
+  return write_pieces_atomically(path, pieces);
+}
+
+Result<> write_named_vectors(const Path& path, std::span<const NamedVector> vectors) {
+  OrderedJson json = OrderedJson::object();
+  std::uint64_t position = 0;
+  for (const NamedVector& v : vectors) {
+    PACELINE_CHECK(!json.contains(v.name), "two vectors '{}'", v.name);
+    const std::uint64_t end = position + v.values.size_bytes();
+    json[v.name] = {
+        {"dtype", "F32"}, {"shape", {v.values.size()}}, {"data_offsets", {position, end}}};
+    position = end;
+  }
+  const std::vector<std::byte> head = head_of(json);
+  std::vector<std::span<const std::byte>> pieces = {head};
+  for (const NamedVector& v : vectors) pieces.push_back(std::as_bytes(v.values));
+  return write_pieces_atomically(path, pieces);
+}
+
+Result<std::map<std::string, std::vector<float>>> read_named_vectors(const Path& path) {
+  std::ifstream file;
+  PACELINE_TRY(const Header header, read_header(path, file));
+  std::map<std::string, std::vector<float>> vectors;
+  for (const Entry& e : header.entries) {
+    const std::uint64_t bytes = e.end - e.begin;
+    if (e.type != "F32" || e.shape.size() != 1 || bytes % sizeof(float) != 0 ||
+        e.shape[0] != bytes / sizeof(float)) {
+      return wrong(path, fmt::format("'{}' is no flat vector of F32", e.name));
+    }
+    std::vector<float>& values = vectors[e.name];
+    values.resize(e.shape[0]);
+    file.seekg(static_cast<std::streamoff>(header.tensors_start + e.begin));
+    file.read(reinterpret_cast<char*>(values.data()),
+              static_cast<std::streamsize>(values.size() * sizeof(float)));
+    if (!file) return wrong(path, fmt::format("'{}' cannot be read", e.name));
+  }
+  return vectors;
 }
 
 Result<Metadata> read_safetensors_metadata(const Path& path) {

@@ -27,6 +27,19 @@ using Metadata = std::map<std::string, std::string>;
 Result<> write_safetensors(const std::filesystem::path& path, const Layout& layout,
                            std::span<const float> x, const Metadata& metadata);
 
+/// Flat vectors by name, one-dimensional tensors in a file.
+struct NamedVector {
+  std::string name;
+  std::span<const float> values;
+};
+/// @param vectors  names that differ
+/// @return the errors of write_file_atomically
+Result<> write_named_vectors(const std::filesystem::path& path,
+                             std::span<const NamedVector> vectors);
+/// @return an error naming the first tensor that is not F32 or has more than one dimension
+Result<std::map<std::string, std::vector<float>>> read_named_vectors(
+    const std::filesystem::path& path);
+
 /// @return empty if the file carries none
 Result<Metadata> read_safetensors_metadata(const std::filesystem::path& path);
 

@@ -201,6 +201,12 @@ std::vector<std::string> Arena::sweep() {
   return removed;
 }
 
+std::optional<ProcessIdentity> Arena::creator(const std::string& segment) {
+  const auto name = parse_segment_name(segment);
+  if (!name) return std::nullopt;
+  return name->creator;
+}
+
 const std::string& Arena::segment() const { return mapping_->segment; }
 std::size_t Arena::bytes() const { return mapping_->bytes; }
 bool Arena::huge_pages() const { return mapping_->huge_pages; }
@@ -211,6 +217,15 @@ Slot Arena::slot(std::size_t index) const {
   return Slot(&mapping_->header().slot(index));
 }
 
+std::size_t Arena::mailboxes() const { return mapping_->header().mailboxes; }
+
+Mailbox Arena::mailbox(std::size_t index) const {
+  PACELINE_CHECK(index < mailboxes(), "mailbox {} of {}", index, mailboxes());
+  return Mailbox(&mapping_->header().mailbox(index));
+}
+
+std::span<std::byte> Arena::board() const { return mapping_->header().board(); }
+
 std::size_t Arena::clear_pins(const ProcessIdentity& process) {
   const std::uint64_t dead = encode_owner(process);
   std::size_t cleared = 0;
@@ -219,6 +234,12 @@ std::size_t Arena::clear_pins(const ProcessIdentity& process) {
       std::uint64_t pin = word.load();
       if (owner_of(pin) == dead && word.compare_exchange_strong(pin, 0)) ++cleared;
     }
+  return cleared;
+}
+
+std::size_t Arena::clear_claims(SenderId sender) {
+  std::size_t cleared = 0;
+  for (std::size_t i = 0; i < mailboxes(); ++i) cleared += mailbox(i).clear_claims(sender);
   return cleared;
 }
 

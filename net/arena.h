@@ -1,5 +1,5 @@
-// A node's shared memory: slots and the words that guard them, in one segment that processes attach
-// to by name. Threading: create, attach and destroy from one thread; everything behind slot() may
+// A node's shared memory: slots, mailboxes and a board, in one segment that processes attach to by
+// name. Threading: create, attach and destroy from one thread; everything behind slot() may
 // be used from any thread of any attached process.
 //   AR-1 All memory is reserved when the arena is created: what does not fit fails there, and never
 //        later by SIGBUS.
@@ -13,9 +13,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "paceline/net/mailbox.h"
 #include "paceline/net/process.h"
 #include "paceline/net/slot.h"
 #include "paceline/result.h"
@@ -26,12 +29,18 @@ struct SlotShape {
   std::size_t bytes = 0;  ///< of one buffer's payload
 };
 
+struct MailboxShape {
+  std::size_t letters = 0;  ///< capacity: a power of two, at least 2
+};
+
 struct ArenaOptions {
   std::string name;               ///< what it is for: "group0"; letters, digits, '-' and '_'
   std::uint64_t layout_hash = 0;  ///< of the flat vector that the slots hold
-  std::vector<SlotShape> slots;
-  std::size_t pins = 0;    ///< pin words a slot; 0: 64
-  bool huge_pages = true;  ///< ask for them; taken when the system gives them
+  std::vector<SlotShape> slots = {};
+  std::size_t pins = 0;  ///< pin words a slot; 0: 64
+  std::vector<MailboxShape> mailboxes = {};
+  std::size_t board_bytes = 0;  ///< words of the users' own: zero at first, on a cache line
+  bool huge_pages = true;       ///< ask for them; taken when the system gives them
 };
 
 class Arena {
@@ -55,10 +64,15 @@ class Arena {
 
   /// "/paceline.<uid>.<pid>.<start>.<name>" of the creator; empty for a local one.
   const std::string& segment() const;
+  /// Who made a segment of this name; nothing when it is no such name.
+  static std::optional<ProcessIdentity> creator(const std::string& segment);
   std::size_t bytes() const;
   bool huge_pages() const;  ///< whether the system gave any
   std::size_t slots() const;
   Slot slot(std::size_t index) const;  ///< a view, valid as long as the arena
+  std::size_t mailboxes() const;
+  Mailbox mailbox(std::size_t index) const;  ///< a view, valid as long as the arena
+  std::span<std::byte> board() const;        ///< [board_bytes], valid as long as the arena
   /// Clears the pins of a process that has ended; its supervisor calls this. Returns how many there
   /// were.
   /// @pre the process has ended: what it pinned may be overwritten from now on
@@ -66,6 +80,10 @@ class Arena {
   std::size_t clear_pins(std::int32_t pid, std::uint64_t start_time) {
     return clear_pins(ProcessIdentity{pid, start_time});
   }
+  /// Gives up what a sender that has ended was writing, in all mailboxes, and has their receivers
+  /// look again; its supervisor calls this. Returns how many letters there were.
+  /// @pre the process has ended, and no other one bears its number yet
+  std::size_t clear_claims(SenderId sender);
 
  private:
   struct Mapping;

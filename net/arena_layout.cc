@@ -12,17 +12,15 @@ namespace {
 constexpr char kMagicText[] = {'P', 'A', 'C', 'E', 'L', 'I', 'N', 'E'};
 constexpr auto kMagic = std::bit_cast<std::uint64_t>(kMagicText);
 constexpr std::uint64_t kByteOrder = 0x0102030405060708;
-constexpr std::uint64_t kLayoutVersion = 1;
+constexpr std::uint64_t kLayoutVersion = 2;
 
-// Far above any use, and their product stays below 2^64.
+// Far above any use, and their products and sums stay below 2^64.
 constexpr std::size_t kMostSlots = std::size_t{1} << 20;
 constexpr std::size_t kMostPins = std::size_t{1} << 16;
-constexpr std::size_t kMostBytes = std::size_t{1} << 40;
+constexpr std::size_t kMostBytes = std::size_t{1} << 40;  // of a buffer, of the board
+constexpr std::size_t kMostMailboxes = std::size_t{1} << 16;
+constexpr std::size_t kMostLetters = std::size_t{1} << 20;
 constexpr std::size_t kDefaultPins = 64;
-
-std::size_t round_up(std::size_t bytes, std::size_t unit) {
-  return (bytes + unit - 1) / unit * unit;
-}
 
 std::size_t page_bytes() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
@@ -30,9 +28,16 @@ std::size_t pins_of(const ArenaOptions& options) {
   return options.pins == 0 ? kDefaultPins : options.pins;
 }
 
-/// From the arena's start to the first buffer.
-std::size_t buffers_offset(std::size_t slots, std::size_t pins) {
-  return round_up(sizeof(ArenaHeader) + slots * ArenaHeader::slot_stride(pins), page_bytes());
+/// The counts, from which a header tells where everything lies.
+void count(const ArenaOptions& options, ArenaHeader& header) {
+  header.slots = options.slots.size();
+  header.pins = pins_of(options);
+  header.mailboxes = options.mailboxes.size();
+  header.board_bytes = options.board_bytes;
+}
+
+bool is_capacity(std::uint64_t letters) {
+  return std::has_single_bit(letters) && letters >= 2 && letters <= kMostLetters;
 }
 
 }  // namespace
@@ -41,7 +46,23 @@ Result<std::size_t> layout_bytes(const ArenaOptions& options) {
   if (options.slots.size() > kMostSlots || options.pins > kMostPins)
     return fail(std::errc::invalid_argument, "arena {}: {} slots of {} pins: at most {} of {}",
                 options.name, options.slots.size(), options.pins, kMostSlots, kMostPins);
-  std::size_t bytes = buffers_offset(options.slots.size(), pins_of(options));
+  if (options.mailboxes.size() > kMostMailboxes)
+    return fail(std::errc::invalid_argument, "arena {}: {} mailboxes: at most {}", options.name,
+                options.mailboxes.size(), kMostMailboxes);
+  if (options.board_bytes > kMostBytes)
+    return fail(std::errc::invalid_argument, "arena {}: a board of {} bytes: at most {}",
+                options.name, options.board_bytes, kMostBytes);
+  ArenaHeader header;
+  count(options, header);
+  std::size_t bytes = header.board_end();
+  for (const MailboxShape& shape : options.mailboxes) {
+    if (!is_capacity(shape.letters))
+      return fail(std::errc::invalid_argument,
+                  "arena {}: a mailbox of {} letters: a power of two, from 2 to {}", options.name,
+                  shape.letters, kMostLetters);
+    bytes += shape.letters * sizeof(MailboxPlace);
+  }
+  bytes = round_up(bytes, page_bytes());
   for (const SlotShape& shape : options.slots) {
     if (shape.bytes > kMostBytes)
       return fail(std::errc::invalid_argument, "arena {}: a slot of {} bytes: at most {}",
@@ -59,18 +80,27 @@ void write_layout(void* memory, const ArenaOptions& options) {
   header->bytes = layout_bytes(options).value();
   header->creator_pid = static_cast<std::uint64_t>(this_process().pid);
   header->creator_start_time = this_process().start_time;
-  header->slots = options.slots.size();
-  header->pins = pins_of(options);
-  std::size_t buffers = buffers_offset(header->slots, header->pins);
+  count(options, *header);
+  // What follows of mailboxes and pin words, and the board, is right as it is: zero.
+  const auto from = [&](const void* head, std::size_t offset) {
+    return offset - static_cast<std::size_t>(static_cast<const std::byte*>(head) -
+                                             static_cast<const std::byte*>(memory));
+  };
+  std::size_t end = header->board_end();
+  for (std::size_t i = 0; i < options.mailboxes.size(); ++i) {
+    MailboxWords* words = std::construct_at(&header->mailbox(i));
+    words->letters = options.mailboxes[i].letters;
+    words->places = from(words, end);
+    end += words->letters * sizeof(MailboxPlace);
+  }
+  end = round_up(end, page_bytes());
   for (std::size_t i = 0; i < options.slots.size(); ++i) {
-    // The pin words that follow are free as they are: zero.
     SlotWords* words = std::construct_at(&header->slot(i));
     words->bytes = options.slots[i].bytes;
     words->stride = round_up(words->bytes, kCacheLine);
-    words->payload = buffers - static_cast<std::size_t>(reinterpret_cast<std::byte*>(words) -
-                                                        static_cast<std::byte*>(memory));
+    words->payload = from(words, end);
     words->pins = header->pins;
-    buffers += kBuffers * words->stride;
+    end += kBuffers * words->stride;
   }
   header->magic.store(kMagic);
 }
@@ -104,20 +134,32 @@ Result<> check_layout(void* memory, std::size_t bytes, const std::string& segmen
     return fail(std::errc::illegal_byte_sequence, "{} is truncated: {} bytes of {}", segment, bytes,
                 header->bytes);
 
-  const auto damaged = [&] {
-    return fail(std::errc::illegal_byte_sequence, "{} is damaged: a slot reaches outside", segment);
+  const auto damaged = [&](const char* what) {
+    return fail(std::errc::illegal_byte_sequence, "{} is damaged: {} reaches outside", segment,
+                what);
   };
-  if (header->slots > kMostSlots || header->pins > kMostPins ||
-      buffers_offset(header->slots, header->pins) > bytes)
-    return damaged();
+  /// From one of the arena's heads to its end.
+  const auto room = [&](const void* head) {
+    return bytes - static_cast<std::size_t>(static_cast<const std::byte*>(head) -
+                                            static_cast<const std::byte*>(memory));
+  };
+  if (header->slots > kMostSlots || header->pins > kMostPins || header->mailboxes_offset() > bytes)
+    return damaged("a slot");
+  if (header->mailboxes > kMostMailboxes || header->board_offset() > bytes)
+    return damaged("a mailbox");
+  if (header->board_bytes > kMostBytes || header->board_end() > bytes) return damaged("the board");
   for (std::size_t i = 0; i < header->slots; ++i) {
     const SlotWords& words = header->slot(i);
-    const std::size_t room =
-        bytes - static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&words) -
-                                         static_cast<const std::byte*>(memory));
     if (words.pins != header->pins || words.bytes > words.stride || words.stride > kMostBytes ||
-        words.payload > room || kBuffers * words.stride > room - words.payload)
-      return damaged();
+        words.payload > room(&words) || kBuffers * words.stride > room(&words) - words.payload)
+      return damaged("a slot");
+  }
+  for (std::size_t i = 0; i < header->mailboxes; ++i) {
+    const MailboxWords& words = header->mailbox(i);
+    if (!is_capacity(words.letters) || words.places % kCacheLine != 0 ||
+        words.places > room(&words) ||
+        words.letters * sizeof(MailboxPlace) > room(&words) - words.places)
+      return damaged("a mailbox");
   }
   return success();
 }

@@ -1,21 +1,30 @@
 // How an arena lies in memory, the same in a shared segment and in private memory. Private to net/.
 //
-//   ArenaHeader | SlotWords, pins | SlotWords, pins | … | buffers of slot 0 | of slot 1 | …
+//   ArenaHeader | SlotWords, pins | … | MailboxWords | … | board | places of mailbox 0 | … |
+//   buffers of slot 0 | of slot 1 | …
 //
-// Heads and buffers start on cache lines, the first buffer on a page. Threading: any thread.
+// Heads, board, places and buffers start on cache lines, the first buffer on a page. Threading: any
+// thread.
 //   AL-1 The magic is written last: a segment that has it is complete.
-//   AL-2 Whatever check_layout() has let through, no slot of it reaches outside the mapping.
+//   AL-2 Whatever check_layout() has let through, neither a slot nor a mailbox of it, nor its board,
+//        reaches outside the mapping.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "mailbox_internal.h"
 #include "paceline/net/arena.h"
 #include "slot_internal.h"
 
 namespace paceline {
+
+inline std::size_t round_up(std::size_t bytes, std::size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
 
 struct alignas(kCacheLine) ArenaHeader {
   Word magic = 0;  // the characters "PACELINE", in this order in memory
@@ -27,15 +36,27 @@ struct alignas(kCacheLine) ArenaHeader {
   std::uint64_t creator_start_time = 0;
   std::uint64_t slots = 0;
   std::uint64_t pins = 0;  // a slot
+  std::uint64_t mailboxes = 0;
+  std::uint64_t board_bytes = 0;
 
   SlotWords& slot(std::size_t index) {
-    auto* first = reinterpret_cast<std::byte*>(this + 1);
-    return *reinterpret_cast<SlotWords*>(first + index * slot_stride(pins));
+    return *reinterpret_cast<SlotWords*>(at(sizeof *this + index * slot_stride(pins)));
   }
+  MailboxWords& mailbox(std::size_t index) {
+    return reinterpret_cast<MailboxWords*>(at(mailboxes_offset()))[index];
+  }
+  std::span<std::byte> board() { return {at(board_offset()), board_bytes}; }
+
+  std::size_t mailboxes_offset() const { return sizeof *this + slots * slot_stride(pins); }
+  std::size_t board_offset() const { return mailboxes_offset() + mailboxes * sizeof(MailboxWords); }
+  std::size_t board_end() const { return board_offset() + round_up(board_bytes, kCacheLine); }
+
   static std::size_t slot_stride(std::size_t pins) {
-    const std::size_t bytes = sizeof(SlotWords) + pins * sizeof(Word);
-    return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+    return round_up(sizeof(SlotWords) + pins * sizeof(Word), kCacheLine);
   }
+
+ private:
+  std::byte* at(std::size_t offset) { return reinterpret_cast<std::byte*>(this) + offset; }
 };
 
 /// @return the whole arena's bytes, in full pages; invalid_argument when it is out of all bounds

@@ -8,9 +8,11 @@
 #include <sstream>
 #include <string>
 
+#include "process_internal.h"
+
 namespace paceline {
 
-Result<ProcessIdentity> identify_process(std::int32_t pid) {
+Result<ProcessState> read_process(std::int32_t pid) {
   const std::string path = fmt::format("/proc/{}/stat", pid);
   std::ifstream file(path);
   std::string line;
@@ -24,12 +26,16 @@ Result<ProcessIdentity> identify_process(std::int32_t pid) {
   std::string state, skipped;
   fields >> state;
   for (int field = 4; field < 22; ++field) fields >> skipped;
-  ProcessIdentity process{pid, 0};
-  if (!(fields >> process.start_time))
+  ProcessState process{{pid, 0}, state == "Z" || state == "X"};
+  if (!(fields >> process.identity.start_time))
     return fail(std::errc::io_error, "cannot read a start time in {}: '{}'", path, line);
-  if (state == "Z" || state == "X")
-    return fail(std::errc::no_such_process, "process {} has ended", pid);
   return process;
+}
+
+Result<ProcessIdentity> identify_process(std::int32_t pid) {
+  PACELINE_TRY(const ProcessState process, read_process(pid));
+  if (process.ended) return fail(std::errc::no_such_process, "process {} has ended", pid);
+  return process.identity;
 }
 
 const ProcessIdentity& this_process() {

@@ -8,6 +8,8 @@
 // Rounds are synchronous. Codes travel through slots of the workers, x through the centre's.
 //   DI-1 h = mean h_i at every round's end. What seems lost is told again; each code counts once.
 //   DI-2 A crash, or a code that cannot be read, takes its h_i along: all begin again from h = 0.
+//        Who takes the place of n + 1 brings h_i = 0, and h becomes n / (n + 1) h: the mean still.
+//        Its first code tells the centre that it does not know the round yet, and does not count.
 //   DI-3 The mean runs in rank order, whoever came first.
 //   DI-4 The first worker that has done its steps ends the run: there is no round without it.
 #include <cmath>
@@ -22,11 +24,10 @@ struct Diana {
   struct Hyper {
     double alpha = -1;  ///< of the memories; below 0: alpha_p / 2, the paper's
     CodeNorm norm = CodeNorm::infinity;
-    nanoseconds patience = 30s;
 
     template <class F>
     void each(F f) {
-      f("alpha", alpha), f("norm", norm), f("patience", patience);
+      f("alpha", alpha), f("norm", norm);
     }
     Result<> validate(const Place&) const {
       if (alpha > 1) return fail(std::errc::invalid_argument, "alpha is {}: give at most 1", alpha);
@@ -41,9 +42,9 @@ struct Diana {
   struct Sent {  // worker -> centre
     std::uint64_t version;
   };
-  struct Next {  // centre -> workers
-    std::uint64_t version;
-    bool restart;  ///< of the memories
+  struct Next {             // centre -> workers
+    std::uint64_t version;  ///< 0: there is no further round
+    bool restart;           ///< of the memories
   };
   using Message = std::variant<Sent, Next>;
   static constexpr std::uint32_t kCode = 1;  ///< a worker's slot for D_i
@@ -56,11 +57,19 @@ struct Diana {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
+  static constexpr bool synchronous = true;
+  static Kept kept(Role role, const Hyper&) {
+    if (role == Role::worker) return {{"h"}, {}};
+    if (role == Role::global) return {{"momentum", "h"}, {}};
+    return {};
+  }
+  /// How long a wait for a round, or for what one brings, may last.
+  static nanoseconds patience(Port<Diana> port) { return port.patience(1); }
   static bool takes(Momentum form) { return form != Momentum::sutskever; }
 
   static Task<> worker(Port<Diana> port) {
     co_await ride(port);
-    co_await publish_within(port, kParameters, port.x(), port.hyper().patience);
+    co_await publish_within(port, kParameters, port.x(), patience(port));
   }
 
   static Task<> ride(Port<Diana> port) {
@@ -71,10 +80,14 @@ struct Diana {
     for (std::uint64_t round = 1; port.running(); ++round) {
       co_await port.gradient();
       math.difference(delta, 1, port.g(), memory);
+      if (!math.finite(delta)) {  // a gradient that may not enter anybody's mean
+        port.count("not_finite");
+        math.fill(delta, 0);
+      }
       const std::function<void(std::span<std::byte>)> encode = [&](std::span<std::byte> code) {
         math.encode(code, delta, h.norm, port.rng());
       };
-      const std::uint64_t sent = co_await publish_within(port, kCode, encode, h.patience);
+      const std::uint64_t sent = co_await publish_within(port, kCode, encode, patience(port));
       if (sent == 0) co_return;
       {
         Pin code = port.pin_held(port.self(), kCode);
@@ -83,17 +96,20 @@ struct Diana {
       port.send(port.global(), Sent{sent}, round);
       std::optional<Next> next;
       for (int tries = 0; !next; ++tries) {
-        auto answer = co_await port.receive<Next, Gone>(h.patience, round);
+        auto answer = co_await port.receive<Next, Gone>(patience(port), round);
         next = answer.as<Next>();
-        if (answer.as<Gone>() || (!answer && tries == kTries)) co_return;
+        if (next) round = answer.round();  // later than its own for who has just joined
+        if (answer.as<Gone>() || (next && next->version == 0) || (!answer && tries == kTries))
+          co_return;
         if (answer) continue;
         port.record_missing(round, "the next parameters", {{port.global()}});
         port.send(port.global(), Sent{sent}, round);
       }
       if (next->restart) math.fill(memory, 0);
-      Pin z = co_await port.pin(port.global(), kParameters, next->version, h.patience);
+      Pin z = co_await port.pin(port.global(), kParameters, next->version, patience(port));
       if (!z) port.record_missing(round, "parameters", {{port.global()}});
       if (z) math.copy(x, port.view(z));
+      port.at_round(round);
     }
   }
 
@@ -104,24 +120,41 @@ struct Diana {
     const Vector x = port.x(), memory = port.vector("h"), mean = port.vector("mean"), g = port.g();
     const double alpha = h.memory_rate(x.count);
     std::set<Address> riding;
+    std::set<Address> awaited;  // crashed, and another may take their place
+    std::set<Address> joined;   // and has not sent a code that counts
     for (Rank r = 0; r < place.workers(); ++r) riding.insert(place.worker(r));
-    const std::uint64_t first = co_await publish_within(port, kParameters, x, h.patience);
+    const std::uint64_t first = co_await publish_within(port, kParameters, x, patience(port));
     Next next{first, false};
 
     for (std::uint64_t round = 1;; ++round) {
       std::map<Address, std::uint64_t> codes;  // versions, by worker and so in rank order
       bool restart = false;
-      while (codes.size() < riding.size()) {
-        auto e = co_await port.receive<Sent, Gone>(h.patience);
+      while (codes.size() < riding.size() || (riding.empty() && !awaited.empty())) {
+        auto e = co_await port.receive<Sent, Gone, Joined>(patience(port));
         if (const auto sent = e.as<Sent>()) {
-          if (e.round() < round) port.send(e.from(), next, e.round());  // it missed the last answer
-          if (e.round() == round) codes[e.from()] = sent->version;
-          if (e.round() == round) port.prefetch(e.from(), kCode, sent->version);
+          const Address from = e.from();
+          if (e.round() < round) {  // it missed the last answer, or there were none for it
+            const Next again{next.version, next.restart || joined.contains(from)};
+            port.send(from, again, round - 1);
+          }
+          if (e.round() == round) codes[from] = sent->version, joined.erase(from);
+          if (e.round() == round) port.prefetch(from, kCode, sent->version);
         } else if (const auto gone = e.as<Gone>()) {
-          if (!gone->crashed) co_return;
-          riding.erase(e.from());
+          if (!gone->crashed) {
+            for (const Address worker : riding) port.send(worker, Next{0, false}, round);
+            co_return;
+          }
+          if (riding.erase(e.from())) restart = true;
           codes.erase(e.from());
-          restart = true;
+          joined.erase(e.from());
+          awaited.erase(e.from());
+          if (gone->returns) awaited.insert(e.from());
+        } else if (e.as<Joined>()) {
+          if (!awaited.erase(e.from())) continue;
+          const auto n = static_cast<double>(riding.size());
+          math.scale(memory, n / (n + 1));
+          riding.insert(e.from());
+          joined.insert(e.from());
         } else {
           port.record_missing(round, "a code", missing(riding, codes));
         }
@@ -129,7 +162,7 @@ struct Diana {
       if (riding.empty()) co_return;
       math.fill(mean, 0);
       for (const auto& [worker, version] : codes) {
-        Pin code = co_await port.pin(worker, kCode, version, h.patience);
+        Pin code = co_await port.pin(worker, kCode, version, patience(port));
         if (!code) port.record_missing(round, "a code", {{worker}});
         if (!code) restart = true;
         if (!code) continue;
@@ -141,7 +174,7 @@ struct Diana {
       math.axpy(memory, alpha, mean);
       if (restart) math.fill(memory, 0);
       next.restart = restart;
-      next.version = co_await publish_within(port, kParameters, x, h.patience);
+      next.version = co_await publish_within(port, kParameters, x, patience(port));
       if (next.version == 0) co_return;
       port.count("round");
       for (const Address worker : riding) port.send(worker, next, round);

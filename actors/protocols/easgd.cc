@@ -8,6 +8,8 @@
 //   EA-1 sum x^i + c changes by the gradients alone, at any timing: both sides apply the same d,
 //   once. A push that is not acknowledged is told again; the centre knows what it took. Until then
 //   the worker takes no other elastic step, and its d stays in place.
+//   EA-2 A worker that crashed takes its x along, and what it has pushed stays with the centre. Who
+//   takes its place begins at c, and so with d = 0. The centre stays while somebody may return.
 #include <map>
 #include <set>
 
@@ -20,11 +22,10 @@ struct Easgd {
   struct Hyper {
     std::uint64_t tau = 4;  ///< steps
     double beta = 0.9;      ///< p alpha
-    nanoseconds patience = 30s;
 
     template <class F>
     void each(F f) {
-      f("tau", tau), f("beta", beta), f("patience", patience);
+      f("tau", tau), f("beta", beta);
     }
     Result<> validate(const Place& place) const {
       if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
@@ -52,6 +53,9 @@ struct Easgd {
   }
   static bool whole_vectors(Role) { return true; }
 
+  /// How long a wait for an acknowledgement, or for a push, may last.
+  static nanoseconds patience(Port<Easgd> port) { return port.patience(port.hyper().tau); }
+
   static Task<> worker(Port<Easgd> port) {
     const Hyper& h = port.hyper();
     const double alpha = h.beta / port.place().workers();
@@ -59,13 +63,13 @@ struct Easgd {
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
     bool alone = false;        // the centre is gone
 
-    for (std::uint64_t t = 0; port.running(); ++t) {
+    for (std::uint64_t t = port.steps(); port.running(); ++t) {
       bool elastic = false;
       if (t % h.tau == 0 && !alone) {
         if (pushed) alone = co_await settled(port, pushed);
         Pin c;
         if (!pushed && !alone)
-          c = co_await port.pin(port.global(), kParameters, kNewest, h.patience);
+          c = co_await port.pin(port.global(), kParameters, kNewest, patience(port));
         if (c) {
           port.math().difference(d, alpha, x, port.view(c));
           c = Pin();
@@ -81,13 +85,13 @@ struct Easgd {
     }
     for (int tries = 0; pushed && !alone && tries < 10; ++tries)
       alone = co_await settled(port, pushed);
-    co_await publish_within(port, kParameters, x, h.patience);
+    co_await publish_within(port, kParameters, x, patience(port));
   }
 
   /// Waits until the centre has taken `pushed`, which becomes 0; tells it again if it seems not to
   /// know. @return whether the centre is gone
   static Task<bool> settled(Port<Easgd> port, std::uint64_t& pushed) {
-    auto answer = co_await port.receive<Taken, Gone>(port.hyper().patience, pushed);
+    auto answer = co_await port.receive<Taken, Gone>(patience(port), pushed);
     if (answer.as<Taken>()) pushed = 0;
     if (!answer) {
       port.record_missing(pushed, "an acknowledgement", {{port.global()}});
@@ -97,29 +101,31 @@ struct Easgd {
   }
 
   static Task<> global(Port<Easgd> port) {  // the centre
-    const Hyper& h = port.hyper();
     const Vector c = port.x();
-    std::set<Address> riding;
+    std::set<Address> riding, awaited;  // who crashed is awaited while another may take its place
     for (Rank r = 0; r < port.place().workers(); ++r) riding.insert(port.place().worker(r));
     std::map<Address, std::uint64_t> taken;  // the last version of each worker's d
     port.publish(kParameters, c);
-    while (!riding.empty()) {
-      auto e = co_await port.receive<Push, Gone>(h.patience);
-      if (e.as<Gone>()) riding.erase(e.from());
+    while (!riding.empty() || !awaited.empty()) {
+      auto e = co_await port.receive<Push, Gone, Joined>(patience(port));
+      const auto gone = e.as<Gone>();
+      if (gone) riding.erase(e.from()), awaited.erase(e.from());
+      if (gone && gone->returns) awaited.insert(e.from());
+      if (e.as<Joined>() && awaited.erase(e.from())) riding.insert(e.from());
       if (!e) port.record_missing(0, "a push", std::vector<Address>(riding.begin(), riding.end()));
       const auto push = e.as<Push>();
       if (!push) continue;
       if (taken[e.from()] < push->version) {
-        Pin d = co_await port.pin(e.from(), kElastic, push->version, h.patience);
+        Pin d = co_await port.pin(e.from(), kElastic, push->version, patience(port));
         if (!d) continue;  // it will be told again
         port.math().axpy(c, 1, port.view(d));
         port.publish(kParameters, c);  // when readers hold every buffer: with the next push
         port.count("elastic");
-        taken[e.from()] = push->version;
+        taken[e.from()] = d.version();  // newer than told where another has the place already
       }
       port.send(e.from(), Taken{push->version}, push->version);
     }
-    co_await publish_within(port, kParameters, c, h.patience);
+    co_await publish_within(port, kParameters, c, patience(port));
   }
 };
 

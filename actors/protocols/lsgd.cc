@@ -18,11 +18,16 @@
 // Single leader. With one group, or tau_G = tau, there are no local leaders: rounds come every
 // tau_G steps a worker, and only lambda_G pulls (as in the authors' code).
 //   LS-1 After N steps in all there were floor(N / (W tau)) local and floor(N / (W tau_G)) global
-//        rounds, whatever the speeds; a crashed worker leaves W.
+//        rounds, whatever the speeds. A worker that crashed leaves W, with its steps since the last
+//        round; who takes its place joins W. With lockstep a worker that has done its steps leaves
+//        in the same way: it may be the first, when others have lost time by a crash.
 //   LS-2 A worker never pulls to itself: one that leads, or rides alone, takes plain SGD's path.
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
 //   LS-4 The global leader, if of another group, lies in a group's arena before that group hears of
 //        it, and stays pinned there until the next.
+//   LS-5 A worker that crashed does not lead: from its end on the best of what the others have
+//        offered does, and no round waits for it, nor for who joined after the round was called.
+//        Leaders stay while somebody rides or may return.
 #include <cmath>
 #include <set>
 
@@ -43,13 +48,12 @@ struct Lsgd {
     bool lockstep = false;
     std::uint64_t score_window = 10;  ///< batches
     std::uint64_t staleness = 8;      ///< versions
-    nanoseconds patience = 30s;
 
     template <class F>
     void each(F f) {
       f("tau", tau), f("tau_global", tau_global), f("pull", pull), f("pull_global", pull_global);
       f("mode", mode), f("lockstep", lockstep), f("score_window", score_window);
-      f("staleness", staleness), f("patience", patience);
+      f("staleness", staleness);
     }
     Result<> validate(const Place&) const;
 
@@ -61,9 +65,9 @@ struct Lsgd {
     double strength(Scope scope) const { return scope == Scope::local ? pull : pull_global; }
   };
 
-  struct Steps {  // worker -> leader -> global leader
-    std::int64_t steps;
-    std::uint32_t lost;  ///< workers that crashed; `steps` then takes back what they counted
+  struct Steps {          // worker -> leader -> global leader
+    std::int64_t steps;   ///< below 0: takes back what who leaves had counted since `round`
+    std::int32_t riders;  ///< by how many W grows: 1 for who joined, -1 for who left
   };
   struct Sync {  // global leader -> leaders (-> workers: barrier)
     bool global;
@@ -85,6 +89,11 @@ struct Lsgd {
   using Message = std::variant<Steps, Sync, Score, Best, Lead>;
   static constexpr std::uint64_t kFinal = ~0ull;  ///< the round of last offers: never late
 
+  /// How long a wait for a round, or for what one brings, may last.
+  static nanoseconds patience(Port<Lsgd> port) {
+    return port.patience(port.hyper().period(port.place()));
+  }
+
   static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
                                       const Place&) {
     if (role != Role::worker) return {};
@@ -93,17 +102,35 @@ struct Lsgd {
   /// Leaders name slots; what is brought from group to group the runtime moves.
   static bool whole_vectors(Role role) { return role == Role::worker; }
 
+  /// A score needs a window of losses: one that began anew would keep a worker from leading.
+  static Kept kept(Role role, const Hyper& h) {
+    if (role != Role::worker) return {};
+    return {{}, {{kWindow, ScoreWindow::numbers(h.score_window)}}};
+  }
+  static constexpr const char* kWindow = "window";
+
   // ---- worker ----
 
   /// A worker's losses and offers.
   struct Offer {
     Port<Lsgd> port;
     ScoreWindow window;
+    std::uint64_t begun_again = 0;  // port.begun_again(), of the window
 
-    explicit Offer(Port<Lsgd> p) : port(p), window(p.hyper().score_window) {}
+    explicit Offer(Port<Lsgd> p)
+        : port(p),
+          window(p.numbers(kWindow, ScoreWindow::numbers(p.hyper().score_window))) {}
+    void add(double loss) {
+      forget();
+      window.add(loss);
+    }
+    /// A loss may be finite on parameters that are not: max(NaN, 0) is 0 in many a ReLU.
+    void forget() {
+      if (std::exchange(begun_again, port.begun_again()) != port.begun_again()) window.clear();
+    }
     void send(std::uint64_t version, std::uint64_t round) {
-      // A loss may stay finite on parameters that are not: max(NaN, 0) is 0 in many a ReLU.
-      const double score = port.math().finite(port.x()) ? window.score() : INFINITY;
+      forget();
+      const double score = window.score();
       if (version) port.record(ScoreEvent{round == kFinal ? 0 : round, score, version});
       port.send(port.leader(), Score{score, version, round == kFinal}, round);
     }
@@ -143,9 +170,9 @@ struct Lsgd {
       co_await barrier_worker(port, offer);
     else
       co_await nonblocking_worker(port, offer);
-    while (port.running()) offer.window.add(co_await port.step());  // the leader is gone: alone
+    while (port.running()) offer.add(co_await port.step());  // the leader is gone: alone
     const std::uint64_t version =
-        co_await publish_within(port, kParameters, port.x(), port.hyper().patience);
+        co_await publish_within(port, kParameters, port.x(), patience(port));
     offer.send(version, kFinal);
   }
 
@@ -154,10 +181,10 @@ struct Lsgd {
     const std::uint64_t period = h.period(port.place());
     std::uint64_t round = 0;  // the last that was joined
     for (std::uint64_t t = 1; port.running(); ++t) {
-      offer.window.add(co_await port.step());
+      offer.add(co_await port.step());
       port.send(port.leader(), Steps{1, 0}, round);
       const bool wait = h.lockstep && t % period == 0;
-      auto called = co_await port.receive<Sync, Gone>(wait ? h.patience : 0ns, round + 1);
+      auto called = co_await port.receive<Sync, Gone>(wait ? patience(port) : 0ns, round + 1);
       if (called.as<Gone>()) co_return;
       if (!called && wait) port.record_missing(round + 1, "the round", {{port.leader()}});
       if (!called) continue;
@@ -165,12 +192,12 @@ struct Lsgd {
       if (!offer.try_send(round)) offer.send(0, round);
       const Scope last = called.as<Sync>()->global ? Scope::global : Scope::local;
       for (bool more = true; more;) {
-        auto lead = co_await port.receive<Lead>(h.patience, round);
+        auto lead = co_await port.receive<Lead>(patience(port), round);
         if (!lead) port.record_missing(round, "a leader", {{port.leader()}});
         more = lead && lead->scope != last;
         if (!lead || !pulls(port, *lead)) continue;
         Pin z = co_await port.pin(port.place().worker(lead->rank), kParameters, lead->version,
-                                  h.patience);
+                                  patience(port));
         z = admit(port, *lead, round, std::move(z));
         if (z) port.pull(port.view(z), h.strength(lead->scope));
       }
@@ -219,7 +246,7 @@ struct Lsgd {
       if (!port.running() || port.take<Gone>()) co_return;
 
       port.look_ahead();
-      offer.window.add(co_await port.gradient());
+      offer.add(co_await port.gradient());
       while (auto lead = port.take<Lead>()) announced.add(port, lead);
       {
         Pin pins[2];
@@ -235,6 +262,7 @@ struct Lsgd {
 
   struct Group {
     std::set<Address> riding;               // neither ended nor crashed
+    std::set<Address> awaited;              // crashed, and another will take their place
     std::map<Address, std::int64_t> steps;  // since the last round
     Ballot ballot, last;
   };
@@ -250,10 +278,17 @@ struct Lsgd {
       const Candidate candidate{from.index, score->score, score->version};
       group.ballot.cast(candidate);
       if (score->final) group.last.cast(candidate);
-      if (score->final) group.riding.erase(from);
-    } else if (const auto gone = e.as<Gone>(); gone && group.riding.erase(from) && gone->crashed) {
+      if (!score->final || !group.riding.erase(from) || !port.hyper().lockstep) return;
+      port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
+    } else if (const auto gone = e.as<Gone>()) {
+      const bool rode = group.riding.erase(from) > 0, back = group.awaited.erase(from) > 0;
+      if (gone->returns) group.awaited.insert(from);
+      if (!gone->crashed || back || !(rode || gone->returns)) return;
       group.ballot.withdraw(from.index);
-      port.send(port.global(), Steps{-group.steps[from], 1}, round);
+      port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
+    } else if (e.as<Joined>() && group.awaited.erase(from)) {
+      group.riding.insert(from);
+      port.send(port.global(), Steps{0, 1}, round);
     }
   }
 
@@ -266,8 +301,8 @@ struct Lsgd {
     std::uint64_t round = 0;
     Pin z;  // another group's global leader, as long as this one may pull to it (LS-4)
 
-    while (!group.riding.empty()) {
-      auto e = co_await port.receive(h.patience);
+    while (!group.riding.empty() || !group.awaited.empty()) {
+      auto e = co_await port.receive(patience(port));
       if (!e) port.record_missing(round, "a step", addresses(group.riding));
       note(port, group, e, round);
       if (const auto sync = e.as<Sync>()) {
@@ -290,7 +325,7 @@ struct Lsgd {
         Pin next;
         const Address owner = place.worker(lead->rank);
         if (lead->rank != kNobody && place.group(owner) != port.group()) {
-          next = co_await port.pin(owner, kParameters, lead->version, h.patience);
+          next = co_await port.pin(owner, kParameters, lead->version, patience(port));
           if (!next) port.record_missing(announced, "parameters", {{owner}});
           if (!next) lead->rank = kNobody;
         }
@@ -305,9 +340,9 @@ struct Lsgd {
   static Task<> collect(Port<Lsgd> port, Group& group, Sync sync, std::uint64_t round) {
     group.ballot.clear();
     tell(port, group, sync, round);
-    const Deadline deadline = port.deadline(port.hyper().patience);
+    const Deadline deadline = port.deadline(patience(port));
     for (std::set<Address> missing = group.riding; !missing.empty();) {
-      auto e = co_await port.receive<Steps, Score, Gone>(deadline);
+      auto e = co_await port.receive<Steps, Score, Gone, Joined>(deadline);
       if (!e) port.record_missing(round, "a score", addresses(missing));
       if (!e) co_return;
       if (e.as<Score>() && e.round() < round) continue;  // the late answer to an older one
@@ -331,10 +366,11 @@ struct Lsgd {
     std::int64_t workers = 0, steps = 0;  // those who ride; since the last round
     Ballot last;
 
-    void note(const Envelope<Lsgd>& e) {
-      if (const auto steps_done = e.as<Steps>()) {
-        steps += steps_done->steps;
-        workers -= steps_done->lost;
+    void note(const Envelope<Lsgd>& e, std::uint64_t round) {
+      if (const auto told = e.as<Steps>()) {
+        // What a leader takes back that has not heard of the last round went into that round.
+        if (told->steps > 0 || e.round() == round) steps += told->steps;
+        workers += told->riders;
       }
       const auto best = e.as<Best>();
       if (best && best->final) last.cast(best->candidate);
@@ -353,9 +389,9 @@ struct Lsgd {
     std::uint64_t round = 0;
 
     while (!groups.riding.empty()) {
-      auto e = co_await port.receive<Steps, Best, Gone>(h.patience);
+      auto e = co_await port.receive<Steps, Best, Gone>(patience(port));
       if (!e) port.record_missing(round, "steps", addresses(groups.riding));
-      groups.note(e);
+      groups.note(e, round);
       while (groups.workers > 0 && groups.steps >= groups.workers * period) {
         groups.steps -= groups.workers * period;
         ++round;
@@ -372,12 +408,12 @@ struct Lsgd {
   /// Waits for the groups' best and announces the best of them.
   static Task<> elect(Port<Lsgd> port, Groups& groups, std::uint64_t round) {
     Ballot ballot;
-    const Deadline deadline = port.deadline(port.hyper().patience);
+    const Deadline deadline = port.deadline(patience(port));
     for (std::set<Address> missing = groups.riding; !missing.empty();) {
       auto e = co_await port.receive<Steps, Best, Gone>(deadline);
       if (!e) port.record_missing(round, "a candidate", addresses(missing));
       if (!e) break;
-      groups.note(e);
+      groups.note(e, round);
       const auto best = e.as<Best>();
       if (best && e.round() == round) ballot.cast(best->candidate);
       if (e.as<Gone>() || (best && e.round() >= round)) missing.erase(e.from());

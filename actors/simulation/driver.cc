@@ -8,11 +8,10 @@ namespace paceline {
 
 bool VirtualTime::Driver::start(SimulatedRole& role, GradientOp& op) {
   role.computing = &op;
-  ++started_;
   Time time = plan_.conditions.step.count();
   if (plan_.conditions.spread_percent)
     time = stretched(time + time * role.slowness_percent / 100, 10);
-  schedule(now_ + time, role.self().index, Kind::ready);
+  schedule(now_ + time, role.self().index, Kind::ready, role.generation);
   return false;
 }
 
@@ -52,6 +51,18 @@ std::uint64_t VirtualTime::Driver::newest(const SimulatedRole& role, SlotRef ref
   if (role.group == plan_.place.group(ref.owner)) return slot(ref).version();
   const auto it = mirrors_.find({role.group, ref});
   return it == mirrors_.end() ? 0 : std::max(it->second->known, it->second->slot.version());
+}
+
+void VirtualTime::Driver::record(const SimulatedRole& role, const Event& event) {
+  records_.push_back({nanoseconds(now_), role.self(), event});
+  const auto* elected = std::get_if<LeaderEvent>(&event);
+  if (elected && elected->scope == Scope::global && elected->rank != kNobody)
+    leader_ = elected->rank;
+}
+
+Pin VirtualTime::Driver::leaders() const {
+  if (plan_.protocol->has_centre()) return slot({plan_.place.global(), kParameters}).pin();
+  return leader_ == kNobody ? Pin() : slot({plan_.place.worker(leader_), kParameters}).pin();
 }
 
 VirtualTime::Driver::Mirror& VirtualTime::Driver::mirror(std::uint32_t group, SlotRef ref) {
@@ -152,7 +163,8 @@ void VirtualTime::Driver::handle(const Occurrence& o) {
   SimulatedRole& role = *roles_[o.role];
   switch (o.kind) {
     case Kind::ready:
-      if (!role.computing) return;
+      if (!role.computing || o.item != role.generation) return;
+      role.claimed = false;
       role.computing->loss =
           role.engine->gradient(role.computing->at, role.computing->g, role.rng());
       return wake(role);
@@ -171,15 +183,15 @@ void VirtualTime::Driver::handle(const Occurrence& o) {
     case Kind::arrive:
       return arrive(o);
     case Kind::crash:
-      if (!role.dead) bury(role, true);
+      if (!role.dead) crash(role, plan_.conditions.crashes[o.item]);
+      return;
+    case Kind::replace:
+      return replace(o.role);
   }
 }
 
 void VirtualTime::Driver::deliver(SimulatedRole& role, const Packet& packet) {
-  if (role.dead) {
-    if (packet.kind) post(std::max(now_, role.known_dead_at), {packet.from}, role.gone);
-    return;
-  }
+  if (role.dead) return send_back(role, packet);
   role.inbox.push(packet);
   ReceiveOp* op = role.receiving;
   if (!op) return;
@@ -256,23 +268,60 @@ void VirtualTime::Driver::settle(SimulatedRole& role) {
   bury(role, false);
 }
 
-void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed) {
+void VirtualTime::Driver::crash(SimulatedRole& role, const Conditions::Crash& crash) {
+  const bool returns = plan_.place.role(role.self()) == Role::worker && crash.replaced_after > 0ns;
+  bury(role, true, returns);
+  if (!returns) return;
+  const Conditions& c = plan_.conditions;
+  const Time last_arrival = role.known_dead_at + std::max(c.local_delay, c.remote_delay).count() *
+                                                     (100 + c.jitter_percent) / 100;
+  schedule(std::max(now_ + crash.replaced_after.count(), last_arrival + 1), role.self().index,
+           Kind::replace);
+}
+
+void VirtualTime::Driver::replace(std::uint32_t index) {
+  std::unique_ptr<SimulatedRole>& seat = roles_[index];
+  auto role = make({index}, seat->generation + 1);
+  role->continue_from(seat->steps(), role->rng().state());
+  role->first_slot = seat->first_slot;
+  role->last_arrival = seat->last_arrival;
+  role->wait = seat->wait + 1;
+  retired_.push_back(std::exchange(seat, std::move(role)));
+  enliven(*seat);
+  tell_leaders(*seat, now_, joined_packet({index}));
+  seat->task.resume();
+  settle(*seat);
+}
+
+void VirtualTime::Driver::tell_leaders(const SimulatedRole& worker, Time at, const Packet& news) {
+  post(at, plan_.place.leader(worker.group), news);
+  post(at, plan_.place.global(), news);
+}
+
+/// What a worker did not take is lost: its end is told to all who would ask (RH-3).
+void VirtualTime::Driver::send_back(const SimulatedRole& role, const Packet& packet) {
+  if (packet.news() || plan_.place.role(role.self()) == Role::worker) return;
+  post(std::max(now_, role.known_dead_at), {packet.from}, role.gone);
+}
+
+void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) {
   role.task = {};
   role.dead = true;
+  if (std::exchange(role.claimed, false)) --claimed_;
   role.computing = nullptr;
   role.receiving = nullptr;
   role.pinning = nullptr;
-  --alive_;
+  if (!returns) --alive_;
   const Place& place = plan_.place;
   const Address self = role.self();
-  role.gone = gone_packet(self, crashed);
+  role.gone = gone_packet(self, crashed, returns);
   role.known_dead_at = std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
                                 role.last_arrival);  // after all that it sent (RH-3)
-  for (Packet p; role.inbox.take({}, p);)
-    if (p.kind) post(role.known_dead_at, {p.from}, role.gone);
+  for (Packet p; role.inbox.take({}, p);) send_back(role, p);
   if (place.role(self) == Role::worker)
-    post(role.known_dead_at, place.leader(role.group), role.gone);
-  if (place.role(self) != Role::global) post(role.known_dead_at, place.global(), role.gone);
+    tell_leaders(role, role.known_dead_at, role.gone);
+  else if (place.role(self) == Role::leader)
+    post(role.known_dead_at, place.global(), role.gone);
 }
 
 }  // namespace paceline

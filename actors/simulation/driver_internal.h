@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "paceline/actors/mailbox.h"
+#include "paceline/actors/inbox.h"
 #include "paceline/actors/simulation/virtual_time.h"
 
 namespace paceline {
@@ -27,12 +27,12 @@ class VirtualTime::Driver {
   friend class VirtualTime;
   static constexpr std::uint64_t kChanceStream = ~0ull;  // no role's
 
-  enum class Kind : std::uint8_t { ready, deliver, timer, sample, arrive, crash };
+  enum class Kind : std::uint8_t { ready, deliver, timer, sample, arrive, crash, replace };
   struct Occurrence {
     Time at;
     std::uint64_t order;  // the top bit marks a deadline (VT-2)
     std::uint32_t role;
-    std::uint32_t item;
+    std::uint32_t item;  // its packet, read or crash; of a gradient: the role's generation
     Kind kind;
     bool operator<(const Occurrence& o) const { return at != o.at ? at > o.at : order > o.order; }
   };
@@ -50,22 +50,25 @@ class VirtualTime::Driver {
     std::uint64_t newest(SlotRef ref) const override { return driver.newest(*this, ref); }
     Slot slot(std::uint32_t index) override { return driver.slot({self(), index}); }
     bool running() override { return driver.running(*this); }
-    void record(const Event& event) override { driver.records_.push_back({now(), self(), event}); }
+    void record(const Event& event) override { driver.record(*this, event); }
     nanoseconds now() const override { return nanoseconds(driver.now_); }
+    nanoseconds allowed(std::uint64_t) override { return driver.plan_.conditions.patience; }
     Vector allocate(std::string_view name) override;
 
     Driver& driver;
+    std::uint32_t generation = 0;  // how many had the role before
     std::uint32_t group = 0;
     std::size_t first_slot = 0;  // in the group's arena
     std::unique_ptr<GradientEngine> engine;
     std::vector<std::unique_ptr<std::byte[]>> memory;
-    Mailbox inbox;
+    Inbox inbox;
     GradientOp* computing = nullptr;
     ReceiveOp* receiving = nullptr;
     PinOp* pinning = nullptr;
     std::uint64_t wait = 0;  // counts parkings, so that an old poll does not wake a new wait
     Time deadline = kNever, timer_at = kNever, last_arrival = 0;
     std::uint32_t slowness_percent = 0;
+    bool claimed = false;  // a step of those that are shared, which it has not taken yet
     bool dead = true;
     Packet gone{};           // what others hear of a dead one,
     Time known_dead_at = 0;  // from then on
@@ -97,11 +100,21 @@ class VirtualTime::Driver {
     const SimulatedRole& owner = *roles_[ref.owner.index];
     return arenas_[owner.group].slot(owner.first_slot + ref.index);
   }
-  bool running(const SimulatedRole& role) const {
-    return plan_.share_steps ? started_ < plan_.steps * plan_.place.workers()
-                             : role.steps() < plan_.steps;
+  bool running(SimulatedRole& role) {
+    if (!plan_.share_steps) return role.steps() < plan_.steps;
+    if (!role.claimed && claimed_ < plan_.steps * plan_.place.workers()) {
+      role.claimed = true;
+      ++claimed_;
+    }
+    return role.claimed;
   }
   Mirror& mirror(std::uint32_t group, SlotRef ref);
+  void record(const SimulatedRole& role, const Event& event);
+  /// The newest parameters of who leads; empty while nobody has published any.
+  Pin leaders() const;
+  void write_first(const SimulatedRole& role, Vector x) const;
+  std::unique_ptr<SimulatedRole> make(Address self, std::uint32_t generation);
+  void enliven(SimulatedRole& role);  // which then waits for its first resume()
 
   void schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item = 0);
   void park(SimulatedRole& role, nanoseconds within);
@@ -117,7 +130,11 @@ class VirtualTime::Driver {
   bool serve(const Mirror& mirror, SlotRef ref, std::uint32_t waiting, bool last_chance);
   void wake(SimulatedRole& role);
   void settle(SimulatedRole& role);  // buries a role that has ended
-  void bury(SimulatedRole& role, bool crashed);
+  void bury(SimulatedRole& role, bool crashed, bool returns = false);
+  void crash(SimulatedRole& role, const Conditions::Crash& crash);
+  void replace(std::uint32_t index);
+  void tell_leaders(const SimulatedRole& worker, Time at, const Packet& news);
+  void send_back(const SimulatedRole& role, const Packet& packet);
 
   template <class T>
   static std::uint32_t keep(std::vector<T>& items, std::vector<std::uint32_t>& free,
@@ -136,8 +153,9 @@ class VirtualTime::Driver {
   const std::shared_ptr<const void> hyper_;
   Rng chance_;
   Time now_ = 0;
-  std::uint64_t order_ = 0, events_ = 0, started_ = 0;
-  std::uint32_t alive_ = 0;
+  std::uint64_t order_ = 0, events_ = 0, claimed_ = 0;
+  std::uint32_t alive_ = 0;  // or to be replaced
+  Rank leader_ = kNobody;    // elected last
   Traffic traffic_;
   std::vector<Record> records_;
   std::vector<Occurrence> heap_;
@@ -148,7 +166,7 @@ class VirtualTime::Driver {
   std::map<std::uint32_t, Time> link_busy_until_;              // by group
   std::vector<Arena> arenas_;                                  // by group; pins go before them
   std::map<std::pair<std::uint32_t, SlotRef>, std::unique_ptr<Mirror>> mirrors_;
-  std::vector<std::unique_ptr<SimulatedRole>> roles_;
+  std::vector<std::unique_ptr<SimulatedRole>> roles_, retired_;  // who has a role, and who had one
 };
 
 }  // namespace paceline

@@ -13,8 +13,35 @@ Vector VirtualTime::Driver::SimulatedRole::allocate(std::string_view name) {
   void* data = memory.back().get();
   std::align(kAlignment, space - kAlignment, data, space);
   const Vector v{data, dimension()};
-  if (name == "x" && driver.plan_.initial) driver.plan_.initial(self(), v);
+  if (name == "x") driver.write_first(*this, v);
   return v;
+}
+
+void VirtualTime::Driver::write_first(const SimulatedRole& role, Vector x) const {
+  const Pin leader = role.generation > 0 ? leaders() : Pin();
+  if (leader)
+    plan_.math->copy(x, {leader.bytes().data(), x.count});
+  else if (plan_.initial)
+    plan_.initial(role.self(), x);
+}
+
+std::unique_ptr<VirtualTime::Driver::SimulatedRole> VirtualTime::Driver::make(
+    Address self, std::uint32_t generation) {
+  RoleSetup setup{self,      plan_.place,     hyper_.get(),           plan_.math, plan_.dimension,
+                  plan_.sgd, plan_.clip_norm, plan_.seed + generation};
+  auto role = std::make_unique<SimulatedRole>(*this, setup);
+  role->generation = generation;
+  role->group = plan_.place.group(self);
+  return role;
+}
+
+void VirtualTime::Driver::enliven(SimulatedRole& role) {
+  const Role kind = plan_.place.role(role.self());
+  if (kind == Role::worker) role.engine = plan_.engine(role.self().index);
+  role.slowness_percent = static_cast<std::uint32_t>(
+      chance_.below(plan_.conditions.spread_percent + std::uint64_t{1}));
+  role.task = plan_.protocol->kind(kind).start(role);
+  role.dead = false;
 }
 
 Result<> VirtualTime::Driver::furnish() {
@@ -22,21 +49,14 @@ Result<> VirtualTime::Driver::furnish() {
   std::vector<ArenaOptions> options(place.groups);
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address self{i};
-    RoleSetup setup{self,      place,           hyper_.get(), plan_.math, plan_.dimension,
-                    plan_.sgd, plan_.clip_norm, plan_.seed};
-    auto role = std::make_unique<SimulatedRole>(*this, setup);
-    role->group = place.group(self);
+    auto role = make(self, 0);
     role->first_slot = options[role->group].slots.size();
     const Role kind = place.role(self);
-    if (const RoleKind& protocol = plan_.protocol->kind(kind)) {
+    if (plan_.protocol->kind(kind)) {
       for (const SlotShape& shape :
            plan_.protocol->slots(kind, *plan_.math, plan_.dimension, place))
         options[role->group].slots.push_back(shape);
-      if (kind == Role::worker) role->engine = plan_.engine(i);
-      role->slowness_percent = static_cast<std::uint32_t>(
-          chance_.below(plan_.conditions.spread_percent + std::uint64_t{1}));
-      role->task = protocol.start(*role);
-      role->dead = false;
+      enliven(*role);
       ++alive_;
     }
     roles_.push_back(std::move(role));
@@ -46,8 +66,10 @@ Result<> VirtualTime::Driver::furnish() {
     PACELINE_TRY(Arena arena, Arena::local(o));
     arenas_.push_back(std::move(arena));
   }
-  for (const auto& crash : plan_.conditions.crashes)
-    schedule(crash.at.count(), crash.who.index, Kind::crash);
+  for (std::uint32_t i = 0; i < plan_.conditions.crashes.size(); ++i) {
+    const auto& crash = plan_.conditions.crashes[i];
+    schedule(crash.at.count(), crash.who.index, Kind::crash, i);
+  }
   return success();
 }
 
@@ -81,8 +103,9 @@ std::uint64_t VirtualTime::steps() const {
 }
 std::uint64_t VirtualTime::count(std::string_view name) const {
   std::uint64_t sum = 0;
-  for (const auto& role : driver_->roles_)
-    if (const auto it = role->counts().find(name); it != role->counts().end()) sum += it->second;
+  for (const auto* roles : {&driver_->roles_, &driver_->retired_})
+    for (const auto& role : *roles)
+      if (const auto it = role->counts().find(name); it != role->counts().end()) sum += it->second;
   return sum;
 }
 std::vector<std::string> VirtualTime::faults() const {

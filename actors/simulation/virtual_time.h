@@ -6,6 +6,8 @@
 //   VT-2 Events of one instant run in the order in which they were caused; a receive without
 //        waiting time ends after all of them, a deadline after those.
 //   VT-3 A source's messages arrive in the order sent. Slots outlive their role.
+//   VT-4 Who takes a crashed worker's place comes when its end is known and what was on its way to it
+//        has arrived, or later.
 #pragma once
 
 #include <functional>
@@ -30,9 +32,12 @@ struct Conditions {
   struct Crash {
     nanoseconds at;
     Address who;
+    /// Of a worker: when another takes its place, after the crash; 0: nobody does.
+    nanoseconds replaced_after{0};
   };
   std::vector<Crash> crashes;
   nanoseconds detection{1'000'000};         ///< from a crash until its peers hear of it
+  nanoseconds patience{30'000'000'000};     ///< how long anyone waits for anybody
   nanoseconds horizon{86'400'000'000'000};  ///< then what still waits is cancelled
 };
 
@@ -69,6 +74,7 @@ class VirtualTime {
   /// Runs until every role has ended, or the horizon.
   void run();
 
+  /// Who has the role now.
   RoleHost& role(Address who);
   RoleHost& worker(Rank rank);
   RoleHost& global();

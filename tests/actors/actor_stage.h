@@ -60,8 +60,9 @@ class ActorStage {
  public:
   ActorStage(const Protocol& protocol, Place place, const Settings& settings, const Sgd& sgd)
       : network_(Network::named("cnn7", {3, 28, 28}, 10).value()),
-        context_(options_, network_, data_, 0) {
+        context_(options_, network_, data_, words_) {
     options_.sgd = sgd;
+    options_.patience = 30;  // seconds: there are no seats whose steps would tell
     context_.place = place;
     context_.protocol = &protocol;
     context_.hyper = protocol.hyper(settings, place).value();
@@ -69,7 +70,8 @@ class ActorStage {
     context_.initial.resize(dimension());
     network_.initialise(context_.initial, 1);
     context_.arenas = std::make_unique<GroupArenas>(
-        GroupArenas::create(protocol, context_.device->math(), network_.layout(), place).value());
+        GroupArenas::create(protocol, context_.device->math(), network_.layout(), place, "stage")
+            .value());
     context_.recorder =
         system().spawn([this](RecorderActor::pointer) -> RecorderActor::behavior_type {
           return {[this](const Observation& o) { observed.push_back(o); }, [](const Progressed&) {},
@@ -129,6 +131,7 @@ class ActorStage {
   RunOptions options_;
   Network network_;
   Data data_;
+  RunWords words_{0};  // without seats: workers here are services
   RunContext context_;
   std::deque<ServiceHost> services_;
   std::deque<StagedWorker> workers_;

@@ -35,7 +35,8 @@ TEST(Diana, ReachesTheOptimumUnderCompressionWhereWithoutMemoriesItStalls) {
 
 TEST(Diana, TheCentresMemoryIsTheMeanOfTheWorkers) {
   for (const std::uint32_t lost : {0u, 20'000u}) {
-    VirtualRun run = heterogeneous({2, 4}, {{"norm", "infinity"}, {"patience", "0.02"}});
+    VirtualRun run = heterogeneous({2, 4}, {{"norm", "infinity"}});
+    run.conditions.patience = 20ms;
     run.steps = 300;
     run.conditions.lost_per_million = lost;
     VirtualTime time = ride(run);
@@ -73,14 +74,15 @@ TEST(Diana, TheResultDoesNotDependOnTiming) {
 TEST(Diana, AfterACrashTheOthersReachTheirOwnOptimum) {
   VirtualRun run = heterogeneous({4, 1}, {});
   run.conditions.crashes = {{50ms, {3}}};
-  run.settings["patience"] = std::string("1");
+  run.conditions.patience = 1s;
   VirtualTime time = ride(run);
   run.place = {3, 1};
   EXPECT_LT(distance_squared(values(time.global()), optimum(run, 0.3, 4000)), 1e-20);
 }
 
 TEST(Diana, WorkersEndWhenTheCentreIsGone) {
-  VirtualRun run = heterogeneous({2, 2}, {{"patience", "0.1"}});
+  VirtualRun run = heterogeneous({2, 2}, {});
+  run.conditions.patience = 100ms;
   run.conditions.crashes = {{50ms, run.place.global()}};
   VirtualTime time = ride(run);
   EXPECT_LT(time.steps(), 4 * run.steps);

@@ -13,7 +13,8 @@ Values total(VirtualTime& time, const VirtualRun& run) {
 TEST(Easgd, WithoutGradientsTheSumOfWorkersAndCentreIsConservedAtAnyTiming) {
   for (const std::uint32_t lost : {0u, 50'000u})
     for (const Place place : {Place{4, 1}, Place{2, 3}, Place{1, 5}}) {
-      VirtualRun run = plan("easgd", place, {{"patience", "0.02"}}, kRough);
+      VirtualRun run = plan("easgd", place, {}, kRough);
+      run.conditions.patience = 20ms;
       run.engine = [](Rank) { return std::make_unique<Level<double>>(1); };
       run.steps = 400;
       run.conditions.lost_per_million = lost;
@@ -67,7 +68,8 @@ TEST(Easgd, TheCurseOfSymmetryHoldsTheCentreBetweenTwoWells) {
 }
 
 TEST(Easgd, TheCrashOfAWorkerOrOfTheCentreDoesNotStopTheOthers) {
-  VirtualRun run = plan("easgd", {2, 2}, {{"patience", "0.1"}}, kRough);
+  VirtualRun run = plan("easgd", {2, 2}, {}, kRough);
+  run.conditions.patience = 100ms;
   for (const Address who : {Address{1}, run.place.global()}) {
     run.conditions.crashes = {{50ms, who}};
     VirtualTime time = ride(run);

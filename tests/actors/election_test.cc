@@ -61,7 +61,8 @@ TEST(Election, TheLastVoteCountsAndAWithdrawnOneDoesNot) {
 }
 
 TEST(ScoreWindow, IsInfiniteUntilItIsFullAndThenTheMeanOfTheLast) {
-  ScoreWindow window(3);
+  std::vector<double> numbers(ScoreWindow::numbers(3));
+  ScoreWindow window(numbers);
   window.add(1);
   window.add(2);
   EXPECT_EQ(window.score(), kInf);
@@ -72,7 +73,8 @@ TEST(ScoreWindow, IsInfiniteUntilItIsFullAndThenTheMeanOfTheLast) {
 }
 
 TEST(ScoreWindow, ALossThatIsNotFiniteSpoilsItUntilItHasLeft) {
-  ScoreWindow window(2);
+  std::vector<double> numbers(ScoreWindow::numbers(2));
+  ScoreWindow window(numbers);
   for (const double bad : {kNan, kInf}) {
     window.add(1);
     window.add(bad);
@@ -82,6 +84,18 @@ TEST(ScoreWindow, ALossThatIsNotFiniteSpoilsItUntilItHasLeft) {
     window.add(3);
     EXPECT_EQ(window.score(), 2);
   }
+}
+
+TEST(ScoreWindow, GoesOnFromTheNumbersOfAnother) {
+  std::vector<double> numbers(ScoreWindow::numbers(3));
+  ScoreWindow window(numbers);
+  for (const double loss : {5.0, 1.0, 2.0, 6.0}) window.add(loss);
+  std::vector<double> copy = numbers;
+  ScoreWindow other(copy);
+  EXPECT_EQ(other.score(), 3);
+  other.add(4);  // in the place of the oldest
+  EXPECT_EQ(other.score(), 4);
+  EXPECT_EQ(window.score(), 3);
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class GroupArenasTest : public testing::Test {
   }
   const Place place{2, 3};  // workers 0 to 2 in group 0, 3 to 5 in group 1
   GroupArenas arenas =
-      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), layout(), place).value();
+      GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), layout(), place, "a").value();
 };
 
 TEST_F(GroupArenasTest, OnlySlotsOfParametersHaveRoomForBuffers) {
@@ -39,7 +39,7 @@ TEST_F(GroupArenasTest, OnlySlotsOfParametersHaveRoomForBuffers) {
   for (const char* name : {"lsgd", "easgd", "diana"}) {
     const Protocol& protocol = *find_protocol(name);
     const VectorMath& math = vector_math_f32();
-    const auto made = GroupArenas::create(protocol, math, with_buffers, place).value();
+    const auto made = GroupArenas::create(protocol, math, with_buffers, place, "b").value();
     for (std::uint32_t i = 0; i < place.roles(); ++i) {
       const auto shapes = protocol.slots(place.role({i}), math, kCount, place);
       for (std::uint32_t k = 0; k < shapes.size(); ++k)
@@ -80,7 +80,7 @@ TEST_F(GroupArenasTest, ACopyForAnotherGroupHasTheBuffersBehindTheParameters) {
   Layout with_buffers = layout();
   with_buffers.buffer_elements = 48;
   const VectorMath& math = vector_math_f32();
-  auto made = GroupArenas::create(*find_protocol("lsgd"), math, with_buffers, place).value();
+  auto made = GroupArenas::create(*find_protocol("lsgd"), math, with_buffers, place, "b").value();
   auto loan = made.slot({{0}, kParameters}).loan();
   ASSERT_TRUE(loan);
   ASSERT_EQ(loan->bytes().size(), math.bytes(kCount + 48));

@@ -10,8 +10,8 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 
 VirtualRun long_run(std::string_view mode) {
-  VirtualRun run =
-      plan("lsgd", {2, 4}, {{"mode", std::string(mode)}, {"patience", "0.02"}}, kRough);
+  VirtualRun run = plan("lsgd", {2, 4}, {{"mode", std::string(mode)}}, kRough);
+  run.conditions.patience = 20ms;
   if (mode == "barrier") run.settings["lockstep"] = std::string("true");
   run.steps = 1000;
   return run;
@@ -20,7 +20,7 @@ VirtualRun long_run(std::string_view mode) {
 TEST(LsgdFaults, TheRestGoesOnWhenWorkersCrash) {
   for (const char* mode : {"barrier", "nonblocking"}) {
     VirtualRun run = long_run(mode);
-    run.settings["patience"] = std::string("5");
+    run.conditions.patience = 5s;
     run.conditions.crashes = {{100ms, {1}}, {333ms, {6}}};
     VirtualTime time = ride(run);
     for (const Rank r : {0, 2, 3, 4, 5, 7}) EXPECT_EQ(time.worker(r).steps(), 1000u) << mode;
@@ -95,8 +95,8 @@ TEST(LsgdFaults, AnElectionEndsInTimeThoughOthersKeepTalking) {
 
 TEST(LsgdFaults, ATimeOutNamesWhoIsMissingTheRoundAndTheLastSignOfLife) {
   VirtualRun run =
-      plan("lsgd", {1, 3},
-           {{"mode", "barrier"}, {"tau", "2"}, {"tau_global", "2"}, {"patience", "0.05"}});
+      plan("lsgd", {1, 3}, {{"mode", "barrier"}, {"tau", "2"}, {"tau_global", "2"}});
+  run.conditions.patience = 50ms;
   run.conditions.crashes = {{21500us, {2}}};
   run.conditions.detection = 10s;  // nobody is told
   VirtualTime time = ride(run);
@@ -111,8 +111,8 @@ TEST(LsgdFaults, WhenReadersHoldEveryBufferNothingIsOfferedAndTheRunGoesOn) {
                           {{"mode", mode},
                            {"tau", "1"},
                            {"tau_global", "2"},
-                           {"score_window", "1"},
-                           {"patience", "0.01"}});
+                           {"score_window", "1"}});
+    run.conditions.patience = 10ms;
     run.steps = 40;
     std::vector<Pin> held;
     VirtualTime* running = nullptr;

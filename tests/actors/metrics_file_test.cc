@@ -49,5 +49,26 @@ TEST_F(MetricsFileTest, KeepsWholeLinesOnlyWhenThereIsNoRoomForMore) {
   EXPECT_FALSE(file.append("more")) << "the error stays";
 }
 
+TEST_F(MetricsFileTest, GoesOnBehindTheLastWholeLine) {
+  const std::string torn = std::string(10'000, 'x');  // longer than is read at once
+  for (const std::string& lines : {std::string("{\"a\":1}\n{\"a\":2}\n"), std::string()}) {
+    for (const std::string& rest : {std::string(), std::string("{\"a\""), torn}) {
+      std::ofstream(path, std::ios::binary | std::ios::trunc) << lines << rest;
+      auto file = MetricsFile::extend(path).value();
+      ASSERT_TRUE(file.append("{\"a\":3}"));
+      ASSERT_TRUE(file.flush());
+      EXPECT_EQ(content(path), lines + "{\"a\":3}\n");
+    }
+  }
+}
+
+TEST_F(MetricsFileTest, IsExtendedByOneAtATime) {
+  {
+    auto file = MetricsFile::create(path).value();
+    EXPECT_FALSE(MetricsFile::extend(path));
+  }
+  EXPECT_TRUE(MetricsFile::extend(path));
+}
+
 }  // namespace
 }  // namespace paceline

@@ -151,7 +151,7 @@ TEST_F(Service, BuffersLieBehindPublishedParametersAndNobodyElseWritesThere) {
   layout.buffer_elements = 32;
   RunContext& context = stage.context();
   context.arenas = std::make_unique<GroupArenas>(
-      GroupArenas::create(*find_protocol("easgd"), context.device->math(), layout, context.place)
+      GroupArenas::create(*find_protocol("easgd"), context.device->math(), layout, context.place, "service")
           .value());
   const std::size_t parameters = 4 * layout.elements, buffers = 4 * layout.buffer_elements;
   Buffered host(context, worker);

@@ -30,7 +30,6 @@ TEST(Setting, ABadValueIsRefusedSayingWhatWouldDo) {
     EXPECT_THAT(refusal("lsgd", {{"pull", bad}}), HasSubstr("finite number")) << bad;
   EXPECT_THAT(refusal("lsgd", {{"mode", "sync"}}), HasSubstr("barrier, nonblocking"));
   EXPECT_THAT(refusal("lsgd", {{"lockstep", "1"}}), HasSubstr("false, true"));
-  EXPECT_THAT(refusal("lsgd", {{"patience", "-1"}}), HasSubstr("seconds"));
 }
 
 TEST(Setting, ContradictionsAreRefused) {
@@ -47,8 +46,7 @@ TEST(Setting, GoodValuesAreTakenByName) {
   EXPECT_EQ(refusal("lsgd", {{"tau", "2"},
                              {"tau_global", "8"},
                              {"mode", "barrier"},
-                             {"lockstep", "true"},
-                             {"patience", "0.25"}}),
+                             {"lockstep", "true"}}),
             "");
 }
 

@@ -7,7 +7,8 @@ namespace {
 
 TEST(VirtualTime, TheSameSeedIsTheSameRunBitForBit) {
   for (const Protocol* protocol : protocols()) {
-    VirtualRun run = plan(protocol->name, {2, 3}, {{"patience", "0.05"}}, kRough);
+    VirtualRun run = plan(protocol->name, {2, 3}, {}, kRough);
+    run.conditions.patience = 50ms;
     run.conditions.lost_per_million = 10'000;
     run.conditions.crashes = {{40ms, {4}}};
     VirtualTime a = ride(run), b = ride(run);
@@ -29,11 +30,12 @@ TEST(VirtualTime, EveryProtocolEndsUnderRandomCrashesAndLosses) {
     const Protocol* protocol = protocols()[trial % protocols().size()];
     const Place place{1 + static_cast<std::uint32_t>(rng.below(3)),
                       1 + static_cast<std::uint32_t>(rng.below(4))};
-    VirtualRun run = plan(protocol->name, place, {{"patience", "0.02"}}, kRough);
+    VirtualRun run = plan(protocol->name, place, {}, kRough);
     if (protocol->name == "lsgd" && rng.below(2)) {
       run.settings.emplace("mode", "barrier");
       run.settings.emplace("lockstep", rng.below(2) ? "true" : "false");
     }
+    run.conditions.patience = 20ms;
     run.share_steps = rng.below(2);
     run.seed = rng.next();
     run.conditions.lost_per_million = static_cast<std::uint32_t>(rng.below(2) * 30'000);

@@ -54,6 +54,8 @@ TEST(TrainOptions, DefaultsAreThoseOfTheDocumentation) {
   EXPECT_EQ(options.run.evaluate, Evaluate::beside);
   EXPECT_EQ(options.run.minutes, 1);
   EXPECT_EQ(options.run.decode_threads, 1U);
+  EXPECT_EQ(options.run.restarts, 3U);
+  EXPECT_EQ(options.run.patience, 0) << "auto";
   EXPECT_EQ(options.image_size, 0U);
   EXPECT_EQ(options.run.sgd.learning_rate, named_network("cnn7").value().learning_rate);
   EXPECT_EQ(parsed({"--network", "lenet"}).run.sgd.learning_rate,
@@ -149,8 +151,11 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
        "--threads",
        "2",
        "--patience",
-       "7"},
+       "7",
+       "--restarts",
+       "0"},
       {"--mode", "barrier", "--deterministic", "--steps", "30", "--evaluate", "after"},
+      {"--patience", "auto", "--restarts", "12"},
       {"--momentum-form", "none", "--weight-decay-of", "weights", "--lr-schedule", "cosine"},
   };
   for (const Words& words : runs) {
@@ -181,6 +186,8 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
     EXPECT_EQ(a.augment, b.augment);
     EXPECT_EQ(a.sampling, b.sampling);
     EXPECT_EQ(a.evaluate, b.evaluate);
+    EXPECT_EQ(a.patience, b.patience);
+    EXPECT_EQ(a.restarts, b.restarts);
   }
 }
 
@@ -269,6 +276,9 @@ TEST(TrainOptions, NumbersOutOfRangeAreRefused) {
                                {"--target-error", "11"},
                                {"--evaluate-every", "0"},
                                {"--patience", "0"},
+                               {"--patience", "-3"},
+                               {"--patience", "automatic"},
+                               {"--restarts", "-1"},
                                {"--threads", "0"},
                                {"--seed", "-1"},
                                {"--lr-warm-up", "1"},
@@ -334,11 +344,74 @@ TEST(TrainOptions, WhatAFileCannotHoldIsRefused) {
 TEST(TrainOptions, HelpListsEveryOptionWithItsDefault) {
   const std::string help = train_help();
   for (const char* option : {"--data", "--tau-global", "--evaluate-every", "--print-config",
-                             "--no-augment", "--patience"}) {
+                             "--no-augment", "--patience", "--restarts"}) {
     EXPECT_THAT(help, HasSubstr(option));
   }
   EXPECT_THAT(help, HasSubstr("(default 16)"));
+  EXPECT_THAT(help, HasSubstr("(default auto)"));
   EXPECT_THAT(help, Not(HasSubstr("(default 0)")));
+}
+
+TEST(TrainOptions, ACheckpointComesEverySoOftenOrSoManySteps) {
+  EXPECT_FALSE(parsed({}).run.checkpoints()) << "none unless asked for";
+  const std::vector<std::pair<std::string, double>> times{
+      {"90s", 90}, {"10m", 600}, {"2h", 7200}, {"0.5s", 0.5}};
+  for (const auto& [text, seconds] : times) {
+    const RunOptions run = parsed({"--checkpoint-every", text}).run;
+    EXPECT_EQ(run.checkpoint_seconds, seconds) << text;
+    EXPECT_EQ(run.checkpoint_steps, 0U);
+  }
+  EXPECT_EQ(parsed({"--checkpoint-every", "500"}).run.checkpoint_steps, 500U);
+  EXPECT_FALSE(parsed({"--checkpoint-every", "0"}).run.checkpoints());
+  for (const char* bad : {"10d", "-5s", "s", "1.5", "", "nans"})
+    EXPECT_THAT(refused({"--checkpoint-every", bad}), HasSubstr("--checkpoint-every")) << bad;
+  EXPECT_THAT(refused({"--keep-checkpoints", "0"}), HasSubstr("--keep-checkpoints"));
+}
+
+TEST(TrainOptions, DeterministicCheckpointsLieBetweenGlobalRounds) {
+  const Words deterministic{
+      "--deterministic", "--mode", "barrier",      "--steps", "100",
+      "--tau",           "2",      "--tau-global", "8",       "--checkpoint-every"};
+  const auto with = [&](const char* every) {
+    Words words = deterministic;
+    words.emplace_back(every);
+    return words;
+  };
+  EXPECT_EQ(parsed(with("16")).run.checkpoint_steps, 16U);
+  EXPECT_THAT(refused(with("12")), AllOf(HasSubstr("--tau-global 8"), HasSubstr("16")));
+  EXPECT_THAT(refused(with("10m")), HasSubstr("a clock"));
+}
+
+TEST(TrainOptions, CheckpointOptionsComeBackFromTheConfiguration) {
+  for (const char* every : {"90s", "500"}) {
+    const TrainOptions options = parsed({"--checkpoint-every", every, "--keep-checkpoints", "5"});
+    const IniFile file(config_text(options));
+    const RunOptions again = parsed({"--config", file.path()}).run;
+    EXPECT_EQ(again.checkpoint_seconds, options.run.checkpoint_seconds);
+    EXPECT_EQ(again.checkpoint_steps, options.run.checkpoint_steps);
+    EXPECT_EQ(again.keep_checkpoints, 5U);
+  }
+}
+
+TEST(TrainOptions, AResumedRunHasItsOwnOptionsButThoseGiven) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "config.ini") << config_text(
+      parsed({"--network", "lenet", "--minutes", "3", "--workers", "4", "--seed", "7"}));
+  const std::string run = folder.path();
+  const TrainOptions resumed = parsed({"--resume", run, "--steps", "50", "--workers", "2"});
+  EXPECT_EQ(resumed.resume, run);
+  EXPECT_EQ(resumed.run.directory, run);
+  EXPECT_EQ(resumed.network, "lenet");
+  EXPECT_EQ(resumed.run.seed, 7U);
+  EXPECT_EQ(resumed.run.steps, 50U);
+  EXPECT_EQ(resumed.run.minutes, 0);
+  EXPECT_EQ(resumed.run.workers, 2U);
+  EXPECT_EQ(parsed({"--resume", run, "--network", "lenet"}).network, "lenet");
+  EXPECT_THAT(refused({"--resume", run, "--network", "cnn7"}), HasSubstr("--network cnn7"));
+  EXPECT_THAT(refused({"--resume", run, "--seed", "8"}), HasSubstr("--seed 8"));
+  EXPECT_THAT(refused({"--resume", run, "--config", "x"}), HasSubstr("--config"));
+  EXPECT_THAT(refused({"--resume", run, "--run", "x"}), HasSubstr("--run"));
+  EXPECT_THAT(refused({"--resume", run + "/nothing"}), HasSubstr("holds no run"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <random>
 
@@ -284,6 +285,35 @@ TEST(Safetensors, NoDamageOfAHeaderOrAnEndIsEverReadAsWhole) {
     if (read) {
       EXPECT_EQ(read.value(), small.x) << "byte " << at;
     }
+  }
+}
+
+TEST(Safetensors, NamedVectorsComeBackBitForBitAndDamagedOnesNever) {
+  const TemporaryFolder folder;
+  const std::vector<float> a{0.0F, -0.0F, 1e-42F, std::numeric_limits<float>::infinity()}, none;
+  const std::vector<float> b(100, 0.1F);
+  const std::vector<NamedVector> vectors{{"worker.0.x", a}, {"empty", none}, {"centre.x", b}};
+  ASSERT_TRUE(write_named_vectors(folder / "a", vectors));
+  const auto read = read_named_vectors(folder / "a");
+  ASSERT_TRUE(read) << read.error().message;
+  ASSERT_EQ(read.value().size(), 3U);
+  for (const NamedVector& v : vectors) {
+    const std::vector<float>& back = read.value().at(v.name);
+    ASSERT_EQ(back.size(), v.values.size());
+    EXPECT_EQ(std::memcmp(back.data(), v.values.data(), v.values.size_bytes()), 0) << v.name;
+  }
+  const std::vector<std::uint8_t> whole = read_bytes(folder / "a");
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    write_bytes(folder / "b", std::span(whole).first(length));
+    EXPECT_FALSE(read_named_vectors(folder / "b")) << length << " bytes";
+  }
+  for (const char* header :
+       {R"({"a":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})",
+        R"({"a":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})"}) {
+    write_file(folder / "c", header, 8);
+    EXPECT_FALSE(read_named_vectors(folder / "c")) << header;
   }
 }
 

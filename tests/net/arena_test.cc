@@ -65,6 +65,66 @@ TEST(Arena, SlotsHaveTheirShapesAndAlignedBuffers) {
       ASSERT_EQ(byte, static_cast<std::byte>(i + 1));
 }
 
+TEST(Arena, BoardIsZeroAtFirstAndForEveryAttachedProcess) {
+  for (const bool shared : {true, false}) {
+    ArenaOptions options{.name = "board", .layout_hash = kLayoutHash};
+    options.board_bytes = 1000;
+    const Arena arena = (shared ? Arena::create(options) : Arena::local(options)).value();
+    EXPECT_EQ(arena.slots(), 0u);
+    EXPECT_EQ(arena.mailboxes(), 0u);
+    ASSERT_EQ(arena.board().size(), 1000u);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena.board().data()) % 64, 0u);
+    for (const std::byte byte : arena.board()) ASSERT_EQ(byte, std::byte{0});
+    if (!shared) continue;
+    const Arena attached = Arena::attach(arena.segment(), kLayoutHash).value();
+    ASSERT_EQ(attached.board().size(), 1000u);
+    arena.board()[999] = std::byte{7};
+    EXPECT_EQ(attached.board()[999], std::byte{7});
+  }
+}
+
+TEST(Arena, SlotsMailboxesAndBoardShareNothing) {
+  ArenaOptions options = small("parts");
+  options.pins = 3;
+  options.mailboxes = {{2}, {8}, {1024}};
+  options.board_bytes = 100;
+  for (const bool shared : {true, false}) {
+    const Arena arena = (shared ? Arena::create(options) : Arena::local(options)).value();
+    ASSERT_EQ(arena.mailboxes(), 3u);
+    std::ranges::fill(arena.board(), std::byte{0xff});
+    for (std::size_t i = 0; i < 3; ++i) {
+      const Mailbox mailbox = arena.mailbox(i);
+      EXPECT_EQ(mailbox.capacity(), options.mailboxes[i].letters);
+      Letter letter;
+      letter.part = static_cast<std::uint32_t>(i);
+      std::ranges::fill(letter.payload, std::byte{0xff});
+      while (mailbox.send(1, letter)) continue;
+      EXPECT_EQ(mailbox.refused(), 1u);
+    }
+    for (std::size_t i = 0; i < 2; ++i)
+      for (int turn = 0; turn < 6; ++turn) {
+        auto loan = arena.slot(i).loan();
+        ASSERT_TRUE(loan);
+        std::ranges::fill(loan->bytes(), static_cast<std::byte>(i + 1));
+        std::move(*loan).publish();
+      }
+    for (const std::byte byte : arena.board()) ASSERT_EQ(byte, std::byte{0xff});
+    for (std::size_t i = 0; i < 3; ++i) {
+      Letter letter;
+      for (std::size_t n = 0; n < arena.mailbox(i).capacity(); ++n) {
+        ASSERT_TRUE(arena.mailbox(i).take(letter));
+        ASSERT_EQ(letter.part, i);
+        ASSERT_TRUE(
+            std::ranges::all_of(letter.payload, [](auto b) { return b == std::byte{0xff}; }));
+      }
+      EXPECT_FALSE(arena.mailbox(i).take(letter));
+    }
+    for (std::size_t i = 0; i < 2; ++i)
+      for (const std::byte byte : arena.slot(i).pin().bytes())
+        ASSERT_EQ(byte, static_cast<std::byte>(i + 1));
+  }
+}
+
 TEST(Arena, SegmentIsForItsOwnerAloneAndReservedInFull) {
   const Arena arena = Arena::create(small("owner")).value();
   struct stat status {};
@@ -101,6 +161,18 @@ TEST(Arena, OptionsOutOfBoundsAreRefused) {
     EXPECT_EQ(Arena::create({name, 0, {{64}}}).error().code, std::errc::invalid_argument) << name;
   EXPECT_EQ(Arena::create({"x", 0, {{SIZE_MAX}}}).error().code, std::errc::invalid_argument);
   EXPECT_EQ(Arena::local({"x", 0, {{64}}, SIZE_MAX}).error().code, std::errc::invalid_argument);
+  for (const std::size_t letters : {std::size_t{0}, std::size_t{1}, std::size_t{3}, SIZE_MAX,
+                                    std::size_t{1} << 21, std::size_t{1} << 63}) {
+    const auto arena = Arena::local({.name = "x", .mailboxes = {{letters}}});
+    ASSERT_FALSE(arena) << letters;
+    EXPECT_EQ(arena.error().code, std::errc::invalid_argument);
+    EXPECT_THAT(arena.error().message, HasSubstr("a power of two"));
+  }
+  EXPECT_EQ(Arena::local({.name = "x", .board_bytes = SIZE_MAX}).error().code,
+            std::errc::invalid_argument);
+  const std::vector<MailboxShape> too_many((1 << 16) + 1, {2});
+  EXPECT_EQ(Arena::local({.name = "x", .mailboxes = too_many}).error().code,
+            std::errc::invalid_argument);
 }
 
 TEST(Arena, NameGoesWithItsCreator) {
@@ -210,6 +282,45 @@ TEST(Arena, AttachNamesTheFirstThingThatDoesNotMatch) {
     EXPECT_THAT(attach_error(arena.segment()), HasSubstr("is truncated")) << kept;
   }
   EXPECT_THAT(attach_error("/paceline.none"), HasSubstr("no segment /paceline.none"));
+}
+
+TEST(Arena, AttachRefusesAMailboxOrABoardThatReachesOutside) {
+  ArenaOptions options{.name = "outside", .layout_hash = kLayoutHash};
+  options.slots = {{64}};
+  options.mailboxes = {{4}, {8}};
+  options.board_bytes = 64;
+  const std::size_t second =
+      sizeof(ArenaHeader) + ArenaHeader::slot_stride(64) + sizeof(MailboxWords);
+  const std::size_t letters = second + offsetof(MailboxWords, letters);
+  const std::size_t places = second + offsetof(MailboxWords, places);
+  const std::size_t whole = layout_bytes(options).value();
+  struct Case {
+    std::size_t offset;
+    std::uint64_t value;
+    std::string what;
+  };
+  const std::vector<Case> cases{
+      {letters, 0, "a mailbox"},
+      {letters, 1, "a mailbox"},
+      {letters, 12, "a mailbox"},
+      {letters, 1024, "a mailbox"},
+      {letters, std::uint64_t{1} << 63, "a mailbox"},
+      {places, whole - second - 7 * sizeof(MailboxPlace), "a mailbox"},
+      {places, whole, "a mailbox"},
+      {places, std::uint64_t{0} - 64, "a mailbox"},
+      {places, 2 * sizeof(MailboxWords) + 4, "a mailbox"},
+      {offsetof(ArenaHeader, mailboxes), 1 << 15, "a mailbox"},
+      {offsetof(ArenaHeader, mailboxes), UINT64_MAX, "a mailbox"},
+      {offsetof(ArenaHeader, board_bytes), whole, "the board"},
+      {offsetof(ArenaHeader, board_bytes), UINT64_MAX, "the board"},
+  };
+  for (const Case& c : cases) {
+    const Arena arena = Arena::create(options).value();
+    EXPECT_EQ(attach_error(arena.segment()), "attached");
+    overwrite(arena.segment(), c.offset, c.value);
+    EXPECT_THAT(attach_error(arena.segment()), HasSubstr(c.what + " reaches outside"))
+        << c.offset << ": " << c.value;
+  }
 }
 
 TEST(Arena, SweepTakesWhatAKilledCreatorLeftAndSparesALivingOne) {

@@ -8,7 +8,7 @@
 
 namespace paceline {
 
-class Mailbox {
+class Inbox {
  public:
   void push(const Packet& packet) { packets_.push_back(packet); }
   /// Takes the oldest wanted packet; drops what it meets that is wanted but late.

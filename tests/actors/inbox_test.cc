@@ -1,4 +1,4 @@
-#include "paceline/actors/mailbox.h"
+#include "paceline/actors/inbox.h"
 
 #include <gtest/gtest.h>
 
@@ -13,8 +13,8 @@ Packet packet(std::uint8_t kind, std::uint64_t round, std::uint32_t from = 0) {
   return p;
 }
 
-TEST(Mailbox, GivesTheOldestWantedAndKeepsTheRest) {
-  Mailbox box;
+TEST(Inbox, GivesTheOldestWantedAndKeepsTheRest) {
+  Inbox box;
   box.push(packet(1, 0, 10));
   box.push(packet(2, 0, 11));
   box.push(packet(1, 0, 12));
@@ -29,8 +29,8 @@ TEST(Mailbox, GivesTheOldestWantedAndKeepsTheRest) {
   EXPECT_EQ(box.size(), 0u);
 }
 
-TEST(Mailbox, DropsWhatBelongsToAnOlderRoundButNeverTheNewsOfAnEnd) {
-  Mailbox box;
+TEST(Inbox, DropsWhatBelongsToAnOlderRoundButNeverTheNewsOfAnEnd) {
+  Inbox box;
   box.push(packet(1, 3, 10));
   box.push(gone_packet({7}, true));
   box.push(packet(2, 3, 11));

@@ -1,0 +1,187 @@
+#include "paceline/actors/crew.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace paceline {
+
+Result<> Crew::seat_all() {
+  const std::uint32_t workers = context_.place.workers();
+  seats_.resize(workers);
+  for (Rank rank = 0; rank < workers; ++rank) context_.directory[rank] = spawn_front(system_, run_);
+  for (Rank rank = 0; rank < (processes_ ? 1 : workers); ++rank) PACELINE_TRYV(seat(rank));
+  return success();
+}
+
+/// Whoever sits down, the first or a later one. Before its state is riding, an exception or an error
+/// leaves the seat as it was.
+Result<> Crew::seat(Rank rank) {
+  const RoleActor& front = context_.directory[rank];
+  Seat& seat = seats_[rank];
+  context_.words.seat(rank).generation.store(seat.restarts);
+  seat.ready = false;
+  if (processes_) {
+    PACELINE_TRY(RemoteRider * rider, processes_->start(rank));
+    anonymously_tell(front, Seated{rider});
+  } else {
+    seat.host = std::make_unique<WorkerHost>(context_, rank);
+    anonymously_tell(front, Seated{seat.host.get()});
+    try {
+      spawn_engine(system_, seat.host.get(), front, run_);
+    } catch (const std::exception& error) {  // no thread
+      if (seat.restarts == 0) throw;
+      record(rank, fmt::format("worker {} could not be replaced: {}", rank, error.what()));
+      anonymously_tell(front, EngineEnded{rank, true});  // the front lets go of it first
+    }
+  }
+  seat.state = State::riding;
+  return success();
+}
+
+void Crew::ready(const EngineReady& ready) {
+  Seat& seat = seats_[ready.rank];
+  seat.ready = !ready.error.code;
+  seat.begun = wall_seconds();
+  if (seat.restarts > 0) return returned(ready);
+  Error failure;
+  if (ready.error.code)
+    failure = fail(ready.error.code, "worker {}: {}", ready.rank, ready.error.message);
+  else if (ready_++ == 0 && processes_)
+    for (Rank rank = 1; rank < seats_.size() && !failure.code; ++rank)
+      if (const auto seated = this->seat(rank); !seated) failure = seated.error();
+  if (!failure_.code) failure_ = failure;
+}
+
+/// A replacement has its engine, or has not: then its end follows.
+void Crew::returned(const EngineReady& ready) {
+  const Rank rank = ready.rank;
+  if (ready.error.code)
+    return record(rank,
+                  fmt::format("worker {} could not be replaced: {}", rank, ready.error.message));
+  record(rank, fmt::format("worker {} was replaced ({} of {} times)", rank, seats_[rank].restarts,
+                           context_.options.restarts));
+  tell_leaders(rank, joined_packet(context_.place.worker(rank)));
+  if (context_.live.begun.load() > 0) anonymously_tell(context_.directory[rank], Begin{});
+}
+
+void Crew::ended(const EngineEnded& end) {
+  context_.words.seat(end.rank).gone.store(true);
+  Seat& seat = seats_[end.rank];
+  seat.host.reset();  // its memory, before another needs as much
+  if (context_.words.seat(end.rank).claimed.exchange(false)) context_.budget.give_back();
+  if (!end.crashed) return leave_empty(end.rank, State::ended);
+  if (seat.ready && wall_seconds() - seat.begun > kLongLife) seat.pause = kFirstPause;
+  await_next(end.rank);
+}
+
+void Crew::await_next(Rank rank) {
+  Seat& seat = seats_[rank];
+  if (seat.restarts == 0 && !seat.ready)
+    return leave_empty(rank, State::lost);  // the run's failure
+  if (!needed(rank)) return leave_empty(rank, State::ended);
+  if (seat.restarts >= context_.options.restarts) {
+    if (context_.options.restarts > 0)
+      record(rank,
+             fmt::format("worker {} is given up: it was replaced {} times", rank, seat.restarts));
+    return leave_empty(rank, State::lost);
+  }
+  seat.state = State::awaited;
+  seat.due = wall_seconds() + seat.pause;
+  seat.pause = std::min(2 * seat.pause, kLongestPause);
+  tell_leaders(rank, gone_packet(context_.place.worker(rank), true, true));
+}
+
+void Crew::leave_empty(Rank rank, State state) {
+  const bool crashed = state == State::lost || seats_[rank].state == State::awaited;
+  seats_[rank].state = state;
+  tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
+}
+
+bool Crew::needed(Rank rank) const {
+  if (context_.budget.exhausted()) return false;
+  return !context_.options.deterministic ||
+         context_.words.seat(rank).steps.load() <
+             context_.budget.planned() / context_.place.workers();
+}
+
+std::size_t Crew::count(State state) const {
+  return static_cast<std::size_t>(std::ranges::count(seats_, state, &Seat::state));
+}
+
+std::chrono::milliseconds Crew::idle() const {
+  double seconds = 0.25;
+  for (const Seat& seat : seats_)
+    if (seat.state == State::awaited) seconds = std::min(seconds, seat.due - wall_seconds());
+  return std::chrono::milliseconds(static_cast<int>(std::ceil(1e3 * std::max(seconds, 0.001))));
+}
+
+void Crew::process_ended(Rank rank) {
+  const std::int32_t pid = processes_->pid(rank);
+  const ProcessEnd end = processes_->collect(rank);
+  const auto word = std::exchange(seats_[rank].last_word, std::nullopt);
+  if (!word) {
+    const std::string text =
+        fmt::format("worker {}: its process {} ended: {}", rank, pid, end.words());
+    if (seats_[rank].ready || seats_[rank].restarts > 0)
+      record(rank, text);
+    else if (!failure_.code)
+      failure_ = fail(std::errc::no_child_process, "{}", text);
+  }
+  anonymously_tell(context_.directory[rank], EngineEnded{rank, word ? word->crashed : true});
+}
+
+void Crew::look_around() {
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
+    Seat& empty = seats_[rank];
+    if (empty.state != State::awaited) continue;
+    if (!needed(rank)) {
+      leave_empty(rank, State::ended);
+    } else if (wall_seconds() >= empty.due) {
+      ++empty.restarts;
+      const auto seated = seat(rank);
+      if (seated) continue;
+      record(rank,
+             fmt::format("worker {} could not be replaced: {}", rank, seated.error().message));
+      await_next(rank);
+    }
+  }
+  if (!processes_) return;
+  const double limit = context_.options.patience > 0
+                           ? context_.options.patience
+                           : std::max(kLeastSilence, context_.patience(1));
+  if (stopped_at_ > 0 && wall_seconds() - stopped_at_ > limit) {
+    stopped_at_ = 0;
+    for (const Rank rank : processes_->kill_silent(0))
+      record(rank, fmt::format("worker {} does not end, {:.1f} s after it was told to: its process "
+                               "{} is killed",
+                               rank, limit, processes_->pid(rank)));
+  }
+  for (const Rank rank : processes_->kill_silent(limit))
+    record(rank,
+           fmt::format("worker {} has shown no life for {:.1f} s (stopped?): its process {} is "
+                       "killed",
+                       rank, limit, processes_->pid(rank)));
+}
+
+void Crew::record(Rank rank, std::string fault) {
+  anonymously_tell(context_.recorder,
+                   Observation{context_.place.worker(rank), context_.train_seconds(),
+                               FaultEvent{0, std::move(fault)}});
+}
+
+void Crew::stop() {
+  if (stopped_at_ == 0) stopped_at_ = wall_seconds();
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
+    if (const RoleActor& front = context_.directory[rank]) anonymously_tell(front, Stop{});
+    if (seats_[rank].state == State::awaited) leave_empty(rank, State::ended);
+  }
+}
+
+void Crew::tell_leaders(Rank rank, const Packet& news) {
+  const Place& place = context_.place;
+  const Wire wire = to_wire(news);
+  for (const Address leader : {place.leader(place.group(place.worker(rank))), place.global()})
+    if (const RoleActor& actor = context_.directory[leader.index]) anonymously_tell(actor, wire);
+}
+
+}  // namespace paceline

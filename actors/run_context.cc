@@ -1,0 +1,31 @@
+#include "paceline/actors/run_context.h"
+
+#include "paceline/actors/protocol_settings.h"
+#include "paceline/actors/undecayed.h"
+
+namespace paceline {
+
+Result<> prepare(RunContext& context, RunOptions& options) {
+  const Network& network = context.network;
+  if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
+  context.place = options.place();
+  context.protocol = find_protocol(options.protocol);
+  PACELINE_TRY(context.hyper,
+               context.protocol->hyper(settings_for(*context.protocol, options), context.place));
+  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
+  context.initial.resize(network.layout().all_elements());
+  network.initialise(context.initial, options.seed);
+  if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());
+  options.sgd.undecayed = context.undecayed;
+  const auto state = [&](Role role) {
+    return state_shape(*context.protocol, context.hyper.get(), role, options.sgd.form,
+                       network.layout(), context.device->math());
+  };
+  if (context.words.checkpoint.kept.load()) {
+    context.worker_state = state(Role::worker);
+    context.centre_state = state(Role::global);
+  }
+  return success();
+}
+
+}  // namespace paceline

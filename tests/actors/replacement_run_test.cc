@@ -1,0 +1,202 @@
+// Whole runs on real actors and engines whose device fails: who ends before its time is replaced,
+// and what is not finite goes no further.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "paceline/actors/caf_compat.h"
+#include "paceline/actors/run.h"
+#include "paceline/layers/safetensors.h"
+#include "temporary_folder.h"
+
+namespace paceline {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ReplacementRun : public testing::Test {
+ protected:
+  ReplacementRun() {
+    use_sharing_scheduler(config, 2);
+    options.groups = 2;
+    options.workers = 4;
+    options.batch = 16;
+    options.tau = 2;
+    options.tau_global = 4;
+    options.score_window = 2;
+    options.steps = 40;
+    options.sgd.learning_rate = 0.01;
+    options.device = "failing";
+    options.directory = folder / "run";
+  }
+  ~ReplacementRun() override { fail_at("", ""); }
+
+  static void fail_at(const char* steps, const char* builds = "") {
+    ::setenv("FAILING_STEPS", steps, 1);
+    ::setenv("FAILING_BUILDS", builds, 1);
+  }
+  void lockstep() {
+    options.mode = Mode::barrier;
+    options.deterministic = true;
+  }
+  Result<RunSummary> go() {
+    fs::remove_all(options.directory);
+    fs::create_directories(options.directory);
+    caf::actor_system system{config};
+    RunControl control;
+    return run(system, options, network, data, control, nullptr);
+  }
+  std::vector<std::string> faults() const {
+    std::vector<std::string> texts;
+    std::ifstream file(options.directory / "metrics.jsonl");
+    for (std::string line; std::getline(file, line);)
+      if (const auto json = nlohmann::json::parse(line); json.at("event") == "fault") {
+        EXPECT_TRUE(json.at("worker").is_number()) << line;
+        texts.push_back(json.at("text"));
+      }
+    return texts;
+  }
+  void expect_whole(const RunSummary& summary) const {
+    EXPECT_EQ(summary.steps, options.steps * options.workers)
+        << "a step that failed goes to others";
+    EXPECT_EQ(summary.ended_by, "steps");
+    EXPECT_TRUE(std::isfinite(summary.test_error_leader));
+    EXPECT_TRUE(std::isfinite(summary.test_error_mean));
+    const auto leader =
+        read_safetensors(options.directory / "leader.safetensors", network.layout()).value();
+    for (const float value : leader) ASSERT_TRUE(std::isfinite(value));
+  }
+
+  const TemporaryFolder folder;
+  caf::actor_system_config config;
+  const Data data = open_data("synthetic:train=256,test=64").value();
+  const Network network = Network::named("lenet", data.train->image, data.train->classes).value();
+  RunOptions options;
+};
+
+TEST_F(ReplacementRun, AWorkerThatThrowsIsReplacedAndEveryStepIsTaken) {
+  for (const bool barrier : {false, true}) {
+    if (barrier) lockstep();
+    fail_at("10:throw 30:memory");
+    const auto summary = go();
+    ASSERT_TRUE(summary) << summary.error().message;
+    expect_whole(summary.value());
+    const std::vector<std::string> all = faults();
+    EXPECT_THAT(
+        all, Contains(AllOf(HasSubstr("ended after"), HasSubstr("the device is lost"))).Times(1));
+    EXPECT_THAT(all,
+                Contains(AllOf(HasSubstr("ended after"), HasSubstr("out of memory"))).Times(1));
+    EXPECT_THAT(all, Contains(HasSubstr("was replaced (1 of 3 times)")));
+    EXPECT_THAT(all, Not(Contains(HasSubstr("waited in vain"))));
+    if (barrier) {
+      EXPECT_EQ(all.size(), 4u) << "two ends, two replacements";
+    }
+  }
+}
+
+TEST_F(ReplacementRun, EasgdAndDianaGoOnWithWhoReplacesTheDead) {
+  options.tau_global = RunOptions{}.tau_global;
+  options.score_window = RunOptions{}.score_window;
+  for (const char* protocol : {"easgd", "diana"}) {
+    options.protocol = protocol;
+    if (options.protocol == "diana") options.tau = RunOptions{}.tau;
+    fail_at("10:throw 30:throw");
+    const auto summary = go();
+    ASSERT_TRUE(summary) << protocol << ": " << summary.error().message;
+    EXPECT_TRUE(std::isfinite(summary.value().test_error_leader));
+    EXPECT_THAT(faults(), Contains(HasSubstr("was replaced (1 of 3 times)"))) << protocol;
+    EXPECT_THAT(faults(), Not(Contains(HasSubstr("waited in vain")))) << protocol;
+    if (options.protocol == "easgd") {
+      EXPECT_EQ(summary.value().steps, 160u);
+    }
+  }
+}
+
+TEST_F(ReplacementRun, WithoutRestartsTheOthersTakeTheSteps) {
+  options.restarts = 0;
+  fail_at("10:throw");
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  expect_whole(summary.value());
+  EXPECT_EQ(faults().size(), 1u);
+}
+
+TEST_F(ReplacementRun, WhenNobodyIsLeftTheRunIsAnErrorThatSaysWhereToLook) {
+  options.restarts = 1;
+  fail_at("0:throw");
+  const auto summary = go();
+  ASSERT_FALSE(summary);
+  EXPECT_THAT(summary.error().message,
+              AllOf(HasSubstr("every worker has ended"), HasSubstr("metrics.jsonl")));
+  const std::vector<std::string> all = faults();
+  EXPECT_THAT(all, Contains(HasSubstr("ended after 0 steps: the device is lost")).Times(8));
+  EXPECT_THAT(all, Contains(HasSubstr("was replaced (1 of 1 times)")).Times(4));
+  EXPECT_THAT(all, Contains(HasSubstr("is given up: it was replaced 1 times")).Times(4));
+  EXPECT_EQ(all.size(), 16u);
+}
+
+TEST_F(ReplacementRun, AReplacementThatCannotBeBuiltCountsAndTheNextOneComes) {
+  lockstep();
+  fail_at("10:throw", "5");
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  expect_whole(summary.value());
+  EXPECT_THAT(faults(), testing::ElementsAre(HasSubstr("the device is lost"),
+                                             AllOf(HasSubstr("could not be replaced"),
+                                                   HasSubstr("no room on the device")),
+                                             HasSubstr("was replaced (2 of 3 times)")));
+}
+
+TEST_F(ReplacementRun, ALossThatIsNotFiniteTakesTheWorkerToTheLeader) {
+  for (const bool barrier : {false, true}) {
+    if (barrier) lockstep();
+    fail_at("40:loss 60:gradient");
+    const auto summary = go();
+    ASSERT_TRUE(summary) << summary.error().message;
+    expect_whole(summary.value());
+    EXPECT_EQ(summary.value().events.at("began_again"), 2u);
+    const std::vector<std::string> all = faults();
+    EXPECT_THAT(all, Contains(AllOf(HasSubstr("its loss is not finite"),
+                                    HasSubstr("it begins again from version"))));
+    EXPECT_EQ(all.size(), 2u);
+  }
+}
+
+TEST_F(ReplacementRun, RunningStatisticsThatAreNotFiniteGoWithTheLoss) {
+  const Network resnet = Network::named("resnet20", data.train->image, 10).value();
+  options.steps = 8;
+  options.workers = options.groups = 1;
+  fail_at("6:loss");
+  fs::create_directories(options.directory);
+  caf::actor_system system{config};
+  RunControl control;
+  const auto summary = run(system, options, resnet, data, control, nullptr);
+  ASSERT_TRUE(summary) << summary.error().message;
+  const auto leader =
+      read_safetensors(options.directory / "leader.safetensors", resnet.layout()).value();
+  for (const float value : leader) ASSERT_TRUE(std::isfinite(value));
+  EXPECT_EQ(faults().size(), 1u);
+}
+
+TEST_F(ReplacementRun, WhatBeginsAgainAndAgainIsSaidOnceWithARemedy) {
+  options.workers = options.groups = 1;
+  options.steps = 30;
+  fail_at("5:loss 6:loss 7:loss 8:loss 20:loss");
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  EXPECT_EQ(summary.value().events.at("began_again"), 5u);
+  const std::vector<std::string> all = faults();
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_THAT(all[2], AllOf(HasSubstr("third time"), HasSubstr("a lower --lr than 0.01")));
+}
+
+}  // namespace
+}  // namespace paceline
