@@ -1,7 +1,7 @@
 // Which algorithm runs a convolution's pass, chosen by timing once for each processor, oneDNN, thread
 // count, shape and pass:
 //   direct    the definition, blocked for registers and caches
-//   winograd  fewer multiplications, where oneDNN has it
+//   winograd  fewer multiplications: our own (winograd_internal.h)
 //   mirrored  stride 1: the forward pass as the data gradient of the convolution with mirrored
 //             weights, or the other way round; for some shapes oneDNN does one better than the other
 // What was chosen is remembered in a file, one line a choice, that processes may append to at once;

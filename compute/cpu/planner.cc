@@ -1,5 +1,7 @@
 #include "paceline/compute/cpu/planner_internal.h"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "paceline/compute/cpu/formats_internal.h"
@@ -23,6 +25,7 @@ Planner::Planner(const Program& program, const CompileOptions& options, const dn
       engine_(engine),
       choice_(choice),
       convolution_(convolution),
+      threads_(static_cast<std::size_t>(omp_get_max_threads())),
       fusion_(program),
       plan_(std::make_unique<Plan>(engine)),
       values_(program.activations.size()),

@@ -7,6 +7,7 @@
 // May throw dnnl::error. One thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "paceline/compute/cpu/batch_norm_internal.h"
 #include "paceline/compute/cpu/fusion_internal.h"
 #include "paceline/compute/cpu/plan_internal.h"
+#include "paceline/compute/cpu/winograd_internal.h"
 
 namespace paceline {
 
@@ -30,6 +32,8 @@ class Planner {
   using memory = dnnl::memory;
   using Arguments = std::vector<std::pair<int, memory>>;
   using Steps = std::vector<PlannedStep>;
+
+  class Trial;
 
   /// What an operation's way back needs of its way there.
   struct Site {
@@ -117,29 +121,44 @@ class Planner {
   void forward(std::size_t, const SoftmaxCrossEntropy&) {}
   void backward(std::size_t, const SoftmaxCrossEntropy&) {}
 
-  /// A way to run a pass from one activation, or gradient, to another: forward or backward data.
+  /// A way to run a pass: from one activation, or gradient, to another; or, for the gradient of the
+  /// weights, from the input with the gradient of the output.
   struct Way {
     std::string name;
-    dnnl::primitive_desc pd;
-    int from, to;           ///< the primitive's words for the two
-    bool mirrored = false;  ///< its weights are
+    memory::desc from, to;    ///< the formats of the two
+    dnnl::primitive_desc pd;  ///< a primitive ...
+    int from_word = 0, to_word = 0;  ///< ... and its words for the two
+    bool mirrored = false;           ///< its weights are
+    std::optional<winograd::Tiling> tiling;  ///< instead of a primitive
   };
-  /// The ways of a convolution's pass that want the same formats; the direct one first.
-  std::vector<Way> forward_ways(std::size_t k);
-  std::vector<Way> backward_ways(std::size_t k);
+  static Way by_primitive(std::string name, dnnl::primitive_desc pd, int from, int to,
+                          bool mirrored = false);
+  /// Adds Winograd's way to ways that have the direct one, if there is one between its formats.
+  void add_winograd(std::size_t k, std::vector<Way>& ways, std::size_t padding, bool mirrored);
+  /// The ways of a convolution's pass; the direct one first.
+  std::vector<Way> ways_forward(std::size_t k);
+  std::vector<Way> ways_to_data(std::size_t k);
+  std::vector<Way> ways_to_weights(std::size_t k);
   /// The pass and its shape, for ConvolutionChoice.
   std::string describe(std::size_t k, const char* pass) const;
-  /// The one of `ways` to use.
-  const Way& choose(std::size_t k, const char* pass, const std::vector<Way>& ways);
-  /// Adds the reorder of the weights, and the pass. @return what it writes
+  /// Adds the steps of a pass that takes `from`, which has the way's format.
+  using Emit = std::function<void(const Way& way, const memory& from)>;
+  /// The one of `ways` to use, of those that want the same formats as the first.
+  const Way& choose(std::size_t k, const char* pass, const std::vector<Way>& ways,
+                    const Emit& emit);
+  /// Adds what the weights need, and the pass. @return what it writes
   memory run(std::size_t k, const char* pass, const Way& way, const memory& from, Steps& steps);
-  void run_backward_weights(std::size_t k, const dnnl::primitive_desc& pd, const memory& dy);
+  void run_backward_weights(std::size_t k, const Way& way, const memory& src, const memory& dy);
+  FlatOffsets offsets(std::size_t k, bool with_bias) const;
   /// The weights of operation k, with input and output channels exchanged and each kernel mirrored.
   memory mirrored_weight(std::size_t k, Steps& steps);
   memory::desc mirrored_desc(std::size_t k) const;
   /// The gradient before the ReLU that is part of operation k.
   Part gradient_before_relu(std::size_t k, const memory::desc& wanted);
-  /// Multiplications of one pass, and its tensors, once each.
+  /// Of one pass, by the definition.
+  double flops(std::size_t k) const;
+  /// Those, and the pass's tensors, once each.
+  Work winograd_work(std::size_t k, const char* pass, const Way& way) const;
   Work work(std::size_t k, const char* pass, const std::string& how,
             const dnnl::primitive_desc& pd) const;
 
@@ -154,12 +173,14 @@ class Planner {
   const dnnl::engine& engine_;
   ConvolutionChoice& choice_;
   const std::string& convolution_;
+  const std::size_t threads_;  // that will run the plan
   const Fusion fusion_;
   std::unique_ptr<Plan> plan_;
   std::vector<memory> values_;                     // by activation
   std::vector<std::vector<Part>> gradients_;       // by activation
   std::vector<Site> sites_;                        // by operation
   std::vector<std::pair<memory, memory>> copies_;  // what as() has reordered, and to what
+  std::vector<float> trial_parameters_;            // a flat vector of zeros, and its gradient
 };
 
 }  // namespace paceline
