@@ -27,7 +27,7 @@ inline constexpr const char* kMirrored = "mirrored";
 class ConvolutionChoice {
  public:
   /// @param file     where choices are kept; empty: nowhere
-  /// @param machine  begins each line: processor, library, threads
+  /// @param machine  begins each line: processor, libraries, threads
   ConvolutionChoice(std::filesystem::path file, std::string machine);
 
   /// The name of the fastest algorithm.

@@ -9,6 +9,7 @@
 
 #include "paceline/compute/batch_check_internal.h"
 #include "paceline/compute/cpu/plan_internal.h"
+#include "paceline/compute/cpu/winograd_internal.h"
 #include "paceline/compute/host_memory_internal.h"
 
 namespace paceline {
@@ -178,7 +179,8 @@ class CpuDevice final : public Device {
   explicit CpuDevice(const DeviceOptions& options)
       : options_(options),
         engine_(dnnl::engine::kind::cpu, 0),
-        choice_(ConvolutionChoice::default_file(), description()) {}
+        choice_(ConvolutionChoice::default_file(),
+                fmt::format("{}, winograd {}", description(), kWinogradVersion)) {}
 
   std::string description() const override {
     const dnnl_version_t& version = *dnnl_version();

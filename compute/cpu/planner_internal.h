@@ -125,10 +125,10 @@ class Planner {
   /// weights, from the input with the gradient of the output.
   struct Way {
     std::string name;
-    memory::desc from, to;    ///< the formats of the two
-    dnnl::primitive_desc pd;  ///< a primitive ...
-    int from_word = 0, to_word = 0;  ///< ... and its words for the two
-    bool mirrored = false;           ///< its weights are
+    memory::desc from, to;                   ///< the formats of the two
+    dnnl::primitive_desc pd;                 ///< a primitive ...
+    int from_word = 0, to_word = 0;          ///< ... and its words for the two
+    bool mirrored = false;                   ///< its weights are
     std::optional<winograd::Tiling> tiling;  ///< instead of a primitive
   };
   static Way by_primitive(std::string name, dnnl::primitive_desc pd, int from, int to,

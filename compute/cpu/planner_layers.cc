@@ -101,8 +101,7 @@ std::vector<Planner::Way> Planner::ways_forward(std::size_t k) {
         attributes(relu), engine_);
   };
   const bool relu = fused(k).relu.has_value();
-  sites_[k].convolution =
-      describe(Words(op, options_.batch, in(k), out(k), false), op.bias, relu);
+  sites_[k].convolution = describe(Words(op, options_.batch, in(k), out(k), false), op.bias, relu);
   std::vector<Way> ways = {
       by_primitive(kDirect, *sites_[k].convolution, DNNL_ARG_SRC, DNNL_ARG_DST)};
   add_winograd(k, ways, op.padding, false);

@@ -27,7 +27,8 @@ bool Planner::Trial::plan(Planner& planner, std::size_t k, const Way& way, const
     float* const parameters = planner.trial_parameters_.data();
     pass_ = {.stream = stream_.get(), .x = parameters, .g = parameters};
     site.mirrored_weight = {};
-    site.weight = planner.flat(plan.parameters, planner.operation(k).weight, site.weight.get_desc());
+    site.weight =
+        planner.flat(plan.parameters, planner.operation(k).weight, site.weight.get_desc());
     emit(way, plan.arena.place(way.from));
     for (const auto* tensors : {&plan.parameters, &plan.gradients})
       for (const FlatTensor& tensor : *tensors)

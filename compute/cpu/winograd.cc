@@ -51,8 +51,8 @@ dnnl::memory::desc floats(std::size_t count) { return f32({dim(count)}, Tag::a);
 /// shared, U of one panel and the products are not. Else: U is shared, V and the products are not.
 struct ConvolutionScratch {
   ConvolutionScratch(const Tiling& t, std::size_t threads)
-      : tiles(block_tiles(t, inputs(t),
-                          few_tiles(t) ? t.count : (t.count + threads - 1) / threads)),
+      : tiles(
+            block_tiles(t, inputs(t), few_tiles(t) ? t.count : (t.count + threads - 1) / threads)),
         v(points(nullptr, tiles, inputs(t), t.lanes)),
         products(points(nullptr, tiles, t.panel, t.lanes)),
         shared(few_tiles(t) ? size(v) : panels(t) * panel_size(t)),
@@ -92,7 +92,8 @@ struct GradientScratch {
 }  // namespace
 
 std::optional<Tiling> winograd_tiling(const Convolution& op, std::size_t padding,
-                                      const dnnl::memory::desc& from, const dnnl::memory::desc& to) {
+                                      const dnnl::memory::desc& from,
+                                      const dnnl::memory::desc& to) {
   if ((op.kernel != 3 && op.kernel != 5) || op.stride != 1) return std::nullopt;
   const std::optional<ChannelGrid> src = channel_grid(from), dst = channel_grid(to);
   if (!src || !dst || src->lanes != dst->lanes || (src->lanes != 16 && src->lanes != 8) ||
@@ -101,9 +102,9 @@ std::optional<Tiling> winograd_tiling(const Convolution& op, std::size_t padding
   return Tiling(*src, *dst, op.kernel, padding);
 }
 
-WinogradConvolution::WinogradConvolution(const Tiling& tiling, FlatOffsets parameters, bool mirrored,
-                                         bool relu, dnnl::memory from, dnnl::memory to,
-                                         dnnl::memory scratch)
+WinogradConvolution::WinogradConvolution(const Tiling& tiling, FlatOffsets parameters,
+                                         bool mirrored, bool relu, dnnl::memory from,
+                                         dnnl::memory to, dnnl::memory scratch)
     : tiling_(tiling),
       parameters_(parameters),
       mirrored_(mirrored),
@@ -165,8 +166,7 @@ WinogradWeightGradient::WinogradWeightGradient(const Tiling& tiling, FlatOffsets
       ddst_(std::move(ddst)),
       scratch_(std::move(scratch)) {}
 
-dnnl::memory::desc WinogradWeightGradient::scratch_desc(const Tiling& tiling,
-                                                        std::size_t threads) {
+dnnl::memory::desc WinogradWeightGradient::scratch_desc(const Tiling& tiling, std::size_t threads) {
   const GradientScratch scratch(tiling);
   const std::size_t blocks = few_tiles(tiling) ? threads : tiling.output_blocks;
   return floats(size(scratch.v) + size(scratch.d) + blocks * output_block_size(tiling));
@@ -182,9 +182,7 @@ void WinogradWeightGradient::run(const Pass& pass) {
 #pragma omp parallel
   {
     const winograd::Kernels& run = kernels(t);
-    const auto du_of = [&](std::size_t block) {
-      return scratch.du + block * output_block_size(t);
-    };
+    const auto du_of = [&](std::size_t block) { return scratch.du + block * output_block_size(t); };
     for (std::size_t origin = 0; origin < t.count; origin += scratch.tiles) {
       const std::size_t end = std::min(t.count, origin + scratch.tiles);
       const Block v{origin, end, scratch.v}, d{origin, end, scratch.d};

@@ -14,6 +14,9 @@
 
 namespace paceline {
 
+/// Counts up when these steps become faster, so that what was chosen before is chosen anew.
+inline constexpr int kWinogradVersion = 1;
+
 /// How a convolution between tensors of these formats falls into tiles.
 /// @param padding  of `from`
 /// @return empty unless the kernel is 3x3 or 5x5, the stride 1, and both formats have their channels
@@ -32,8 +35,8 @@ class WinogradConvolution final : public Step {
  public:
   /// @param mirrored  the weights are those of the convolution whose data gradient this is
   /// @param scratch   of scratch_desc()'s size
-  WinogradConvolution(const winograd::Tiling& tiling, FlatOffsets parameters, bool mirrored, bool relu,
-                      dnnl::memory from, dnnl::memory to, dnnl::memory scratch);
+  WinogradConvolution(const winograd::Tiling& tiling, FlatOffsets parameters, bool mirrored,
+                      bool relu, dnnl::memory from, dnnl::memory to, dnnl::memory scratch);
   void run(const Pass& pass) override;
 
   /// @param threads  as many as will run it

@@ -111,8 +111,7 @@ PACELINE_INLINE void for_each_column(const float* p, const Plane& plane, std::si
     for (std::size_t j = 0; j < n; ++j) {
       V d[n];
       PACELINE_UNROLL
-      for (std::size_t i = 0; i < n; ++i)
-        d[i] = load<V>(corner + i * plane.row + j * plane.column);
+      for (std::size_t i = 0; i < n; ++i) d[i] = load<V>(corner + i * plane.row + j * plane.column);
       column(j, d);
     }
     return;
@@ -199,8 +198,8 @@ PACELINE_INLINE void expand_gradients(const Tiling& t, const Block& to, std::siz
       const Place at = place(t, tile);
       V half[kSide][n];
       for_each_column<V, n>(
-          ddst, plane(t.dst, at.image, block), t.dst.height, t.dst.width, at.y, at.x,
-          [&](std::size_t j, const V(&d)[n]) __attribute__((always_inline)) {
+          ddst, plane(t.dst, at.image, block), t.dst.height, t.dst.width, at.y,
+          at.x, [&](std::size_t j, const V(&d)[n]) __attribute__((always_inline)) {
             V points[kSide];
             spread(d, points);
             PACELINE_UNROLL
@@ -305,9 +304,9 @@ PACELINE_INLINE void multiply_tiles(const Points& v, std::size_t point, std::siz
 
 /// n: the tile's side
 template <class V, std::size_t n>
-PACELINE_INLINE void convolve(const Tiling& t, const Block& block, std::size_t panel, const float* u,
-                              Points products, const float* bias, bool relu, float* dst,
-                              const float* src, std::size_t ahead) {
+PACELINE_INLINE void convolve(const Tiling& t, const Block& block, std::size_t panel,
+                              const float* u, Points products, const float* bias, bool relu,
+                              float* dst, const float* src, std::size_t ahead) {
   constexpr std::size_t L = kLanes<V>;
   const std::size_t count = block.last - block.first, blocks = t.panel / L;
   for (std::size_t point = 0; point < kPoints; ++point, u += t.input_blocks * L * t.panel) {

@@ -29,9 +29,9 @@ struct Tiling {
 
   ChannelGrid src, dst;
   std::size_t kernel, padding, lanes;
-  std::size_t side;              ///< of a tile of outputs: 7 - kernel
-  std::size_t high, wide;        ///< tiles of one image
-  std::size_t count;             ///< of tiles in all
+  std::size_t side;                                ///< of a tile of outputs: 7 - kernel
+  std::size_t high, wide;                          ///< tiles of one image
+  std::size_t count;                               ///< of tiles in all
   std::size_t input_blocks, output_blocks, panel;  ///< panel: in outputs
 };
 
@@ -68,8 +68,8 @@ struct Kernels {
   void (*convolve)(const Tiling&, const Block&, std::size_t panel, const float* u, Points products,
                    const float* bias, bool relu, float* dst, const float* src, std::size_t ahead);
   /// dU of one point and one block of outputs = (add ? dU : 0) + the sum over the blocks' tiles.
-  void (*accumulate)(const Tiling&, std::size_t point, std::size_t output_block, const Block& inputs,
-                     const Block& gradients, bool add, float* du);
+  void (*accumulate)(const Tiling&, std::size_t point, std::size_t output_block,
+                     const Block& inputs, const Block& gradients, bool add, float* du);
   /// O,H,W,I of one block of outputs.
   void (*contract_weights)(const Tiling&, std::size_t output_block, const float* du, float* dw);
   /// The gradient of one block of biases.

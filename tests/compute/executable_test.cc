@@ -305,6 +305,22 @@ TEST(CpuExecutable, AProfileHasEveryOperationAndChangesNoStep) {
   EXPECT_DOUBLE_EQ(flops, wanted);
 }
 
+TEST(CpuExecutable, RunsEachPassByTheAlgorithmThatItIsTold) {
+  const Program program = chain(
+      {3, 8, 8}, {{Convolution{3, 1, 1}, 16}, {Convolution{3, 1, 1, false}, 32}, {Linear{}, 3}});
+  const std::vector<float> x = random_parameters(program, 1);
+  std::vector<float> g(x.size());
+  const OwnedBatch batch = random_batch(program, 2, 1);
+  for (const std::string algorithm : {"direct", "winograd"}) {
+    const auto device = open_device("cpu", {.convolution = algorithm}).value();
+    const auto executable = device->compile(program, {.batch = 2}).value();
+    std::size_t by_winograd = 0;
+    for (const OperationCost& cost : executable->profile(view(x), {}, view(g), batch.view(), 1))
+      by_winograd += cost.name == program.operations[1].name && cost.how.starts_with("winograd");
+    EXPECT_EQ(by_winograd, algorithm == "winograd" ? 3u : 0u) << algorithm;
+  }
+}
+
 TEST(CpuExecutable, RefusesAnAlgorithmThatItDoesNotKnow) {
   const auto device = open_device("cpu", {.convolution = "winogard"});
   ASSERT_FALSE(device.has_value());
