@@ -133,8 +133,8 @@ class Planner {
   };
   static Way by_primitive(std::string name, dnnl::primitive_desc pd, int from, int to,
                           bool mirrored = false);
-  /// Adds Winograd's way to ways that have the direct one, if there is one between its formats.
-  void add_winograd(std::size_t k, std::vector<Way>& ways, std::size_t padding, bool mirrored);
+  /// Adds Winograd's way, if there is one, to ways that have the direct one.
+  static void add_winograd(std::vector<Way>& ways, std::optional<winograd::Tiling> tiling);
   /// The ways of a convolution's pass; the direct one first.
   std::vector<Way> ways_forward(std::size_t k);
   std::vector<Way> ways_to_data(std::size_t k);

@@ -39,7 +39,9 @@ Planner::Work Planner::winograd_work(std::size_t k, const char* pass, const Way&
   const ParameterCounts counts = parameter_counts(operation(k).kind, in(k), out(k));
   return {.operation = k,
           .pass = pass,
-          .how = fmt::format("winograd, tiles of {0}x{0}", way.tiling->side),
+          .how = fmt::format("winograd, {0}tiles of {1}x{1}",
+                             way.tiling->role == winograd::Role::scattered ? "scattered " : "",
+                             way.tiling->side),
           .flops = flops(k),
           .bytes = static_cast<double>(way.from.get_size() + way.to.get_size() +
                                        sizeof(float) * (counts.weight + counts.bias))};
@@ -82,12 +84,8 @@ Planner::Way Planner::by_primitive(std::string name, dnnl::primitive_desc pd, in
   return {std::move(name), tensor(pd, from), tensor(pd, to), pd, from, to, mirrored, {}};
 }
 
-void Planner::add_winograd(std::size_t k, std::vector<Way>& ways, std::size_t padding,
-                           bool mirrored) {
-  const Convolution& op = std::get<Convolution>(operation(k).kind);
-  Way way{kWinograd, ways[0].from, ways[0].to, {}, 0, 0, mirrored, {}};
-  way.tiling = winograd_tiling(op, padding, way.from, way.to);
-  if (way.tiling) ways.push_back(std::move(way));
+void Planner::add_winograd(std::vector<Way>& ways, std::optional<winograd::Tiling> tiling) {
+  if (tiling) ways.push_back({kWinograd, ways[0].from, ways[0].to, {}, 0, 0, false, tiling});
 }
 
 std::vector<Planner::Way> Planner::ways_forward(std::size_t k) {
@@ -104,7 +102,7 @@ std::vector<Planner::Way> Planner::ways_forward(std::size_t k) {
   sites_[k].convolution = describe(Words(op, options_.batch, in(k), out(k), false), op.bias, relu);
   std::vector<Way> ways = {
       by_primitive(kDirect, *sites_[k].convolution, DNNL_ARG_SRC, DNNL_ARG_DST)};
-  add_winograd(k, ways, op.padding, false);
+  add_winograd(ways, winograd_tiling(winograd::Role::forward, op, ways[0].from, ways[0].to));
   if (has_mirror(op) && !op.bias && !relu)
     where_possible([&] {
       const Words w(op, options_.batch, in(k), out(k), true);
@@ -123,8 +121,8 @@ std::vector<Planner::Way> Planner::ways_to_data(std::size_t k) {
       {kDirectly, words.src, words.weights, words.dst, words.strides, words.padding, words.padding},
       attributes(), engine_, *sites_[k].convolution);
   std::vector<Way> ways = {by_primitive(kDirect, direct, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC)};
-  if (has_mirror(op)) {
-    add_winograd(k, ways, op.kernel - 1 - op.padding, true);
+  add_winograd(ways, winograd_tiling_back(op, ways[0].from, ways[0].to));
+  if (has_mirror(op))
     where_possible([&] {
       const Words w(op, options_.batch, in(k), out(k), true);
       const dnnl::convolution_forward::primitive_desc pd(
@@ -132,7 +130,6 @@ std::vector<Planner::Way> Planner::ways_to_data(std::size_t k) {
           attributes(), engine_);
       ways.push_back(by_primitive(kMirrored, pd, DNNL_ARG_SRC, DNNL_ARG_DST, true));
     });
-  }
   return ways;
 }
 
@@ -145,7 +142,7 @@ std::vector<Planner::Way> Planner::ways_to_weights(std::size_t k) {
               : Desc(kDirectly, w.src, w.weights, w.dst, w.strides, w.padding, w.padding),
       attributes(), engine_, *sites_[k].convolution);
   std::vector<Way> ways = {by_primitive(kDirect, direct, DNNL_ARG_SRC, DNNL_ARG_DIFF_DST)};
-  add_winograd(k, ways, op.padding, false);
+  add_winograd(ways, winograd_tiling(winograd::Role::forward, op, ways[0].from, ways[0].to));
   return ways;
 }
 
@@ -253,9 +250,9 @@ Planner::memory Planner::run(std::size_t k, const char* pass, const Way& way, co
   if (way.tiling) {
     const memory scratch =
         plan_->arena.place(WinogradConvolution::scratch_desc(*way.tiling, threads_));
-    const bool forwards = !way.mirrored;
+    const bool forwards = way.tiling->role == winograd::Role::forward;
     add(steps,
-        std::make_unique<WinogradConvolution>(*way.tiling, offsets(k, forwards), way.mirrored,
+        std::make_unique<WinogradConvolution>(*way.tiling, offsets(k, forwards),
                                               forwards && fused(k).relu, from, to, scratch),
         {from, to, scratch}, winograd_work(k, pass, way));
     return to;

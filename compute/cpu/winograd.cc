@@ -14,6 +14,7 @@ using winograd::Block;
 using winograd::kernels;
 using winograd::kPoints;
 using winograd::Points;
+using winograd::Role;
 using winograd::Tiling;
 
 /// A block's V is to stay in a core's second cache beside what it meets there.
@@ -29,17 +30,26 @@ std::size_t output_block_size(const Tiling& t) { return kPoints * inputs(t) * t.
 /// cache, are expanded part by part where they are needed.
 bool few_tiles(const Tiling& t) { return t.count < outputs(t); }
 
-/// Tiles of a block, each of so many channels, when `share` tiles are to be had.
-std::size_t block_tiles(const Tiling& t, std::size_t channels, std::size_t share) {
-  const std::size_t unit = kernels(t).tile_unit, whole = (share + unit - 1) / unit * unit;
-  if (few_tiles(t)) return whole;
-  return std::clamp(kBlockBytes / (kPoints * channels * sizeof(float)) / unit * unit, unit, whole);
+std::size_t round_up(std::size_t count, std::size_t unit) {
+  return (count + unit - 1) / unit * unit;
 }
 
-/// The points of `tiles` tiles; a vector more than they need, lest they all meet in the same sets of
-/// the cache.
-Points points(float* at, std::size_t tiles, std::size_t channels, std::size_t lanes) {
-  return {at, tiles, tiles * channels + lanes};
+/// Tiles of a block, each of so many channels, when `share` tiles are to be had. Scattered, whole
+/// images: no two threads add to one.
+std::size_t block_tiles(const Tiling& t, std::size_t channels, std::size_t share) {
+  if (few_tiles(t)) return share;
+  const std::size_t unit = kernels(t).tile_unit;
+  const std::size_t tiles =
+      std::clamp(kBlockBytes / (kPoints * channels * sizeof(float)) / unit * unit, unit,
+                 round_up(share, unit));
+  return t.role == Role::scattered ? round_up(tiles, t.high * t.wide) : tiles;
+}
+
+/// The points of `tiles` tiles, with room for a unit's worth; and a vector more than they need, lest
+/// they all meet in the same sets of the cache.
+Points points(const Tiling& t, std::size_t tiles, std::size_t channels) {
+  const std::size_t room = round_up(tiles, kernels(t).tile_unit);
+  return {nullptr, room, room * channels + t.lanes};
 }
 std::size_t size(const Points& points) { return kPoints * points.stride; }
 
@@ -53,8 +63,8 @@ struct ConvolutionScratch {
   ConvolutionScratch(const Tiling& t, std::size_t threads)
       : tiles(
             block_tiles(t, inputs(t), few_tiles(t) ? t.count : (t.count + threads - 1) / threads)),
-        v(points(nullptr, tiles, inputs(t), t.lanes)),
-        products(points(nullptr, tiles, t.panel, t.lanes)),
+        v(points(t, tiles, inputs(t))),
+        products(points(t, tiles, t.panel)),
         shared(few_tiles(t) ? size(v) : panels(t) * panel_size(t)),
         own((few_tiles(t) ? panel_size(t) : size(v)) + size(products)) {}
 
@@ -76,8 +86,8 @@ struct ConvolutionScratch {
 struct GradientScratch {
   explicit GradientScratch(const Tiling& t)
       : tiles(block_tiles(t, (inputs(t) + outputs(t)) / 2, t.count)),
-        v(points(nullptr, tiles, inputs(t), t.lanes)),
-        d(points(nullptr, tiles, outputs(t), t.lanes)) {}
+        v(points(t, tiles, inputs(t))),
+        d(points(t, tiles, outputs(t))) {}
 
   void lay_out(float* scratch) {
     v.at = scratch;
@@ -91,23 +101,29 @@ struct GradientScratch {
 
 }  // namespace
 
-std::optional<Tiling> winograd_tiling(const Convolution& op, std::size_t padding,
+std::optional<Tiling> winograd_tiling(Role role, const Convolution& op,
                                       const dnnl::memory::desc& from,
                                       const dnnl::memory::desc& to) {
-  if ((op.kernel != 3 && op.kernel != 5) || op.stride != 1) return std::nullopt;
+  if ((op.kernel != 3 && op.kernel != 5) || op.stride != 1 || op.padding >= op.kernel)
+    return std::nullopt;
   const std::optional<ChannelGrid> src = channel_grid(from), dst = channel_grid(to);
   if (!src || !dst || src->lanes != dst->lanes || (src->lanes != 16 && src->lanes != 8) ||
       src->channels % src->lanes != 0 || dst->channels % dst->lanes != 0)
     return std::nullopt;
-  return Tiling(*src, *dst, op.kernel, padding);
+  return Tiling(role, *src, *dst, op.kernel, op.padding);
 }
 
-WinogradConvolution::WinogradConvolution(const Tiling& tiling, FlatOffsets parameters,
-                                         bool mirrored, bool relu, dnnl::memory from,
-                                         dnnl::memory to, dnnl::memory scratch)
+std::optional<Tiling> winograd_tiling_back(const Convolution& op, const dnnl::memory::desc& from,
+                                           const dnnl::memory::desc& to) {
+  const auto mirrored = winograd_tiling(Role::mirrored, op, from, to);
+  const auto scattered = winograd_tiling(Role::scattered, op, from, to);
+  return mirrored && scattered->count < mirrored->count ? scattered : mirrored;
+}
+
+WinogradConvolution::WinogradConvolution(const Tiling& tiling, FlatOffsets parameters, bool relu,
+                                         dnnl::memory from, dnnl::memory to, dnnl::memory scratch)
     : tiling_(tiling),
       parameters_(parameters),
-      mirrored_(mirrored),
       relu_(relu),
       from_(std::move(from)),
       to_(std::move(to)),
@@ -137,13 +153,13 @@ void WinogradConvolution::run(const Pass& pass) {
         run.expand_inputs(t, all, tile, tile + 1, from);
 #pragma omp for schedule(static)
       for (std::size_t panel = 0; panel < panels(t); ++panel) {
-        run.expand_weights(t, panel, weight, mirrored_, scratch.u);
+        run.expand_weights(t, panel, weight, scratch.u);
         run.convolve(t, all, panel, scratch.u, scratch.products, bias, relu_, to, from, 0);
       }
     } else {
 #pragma omp for schedule(static)
       for (std::size_t panel = 0; panel < panels(t); ++panel)
-        run.expand_weights(t, panel, weight, mirrored_, scratch.u + panel * panel_size(t));
+        run.expand_weights(t, panel, weight, scratch.u + panel * panel_size(t));
 #pragma omp for schedule(static)
       for (std::size_t first = 0; first < t.count; first += scratch.tiles) {
         const Block block{first, std::min(t.count, first + scratch.tiles), scratch.v};

@@ -1,6 +1,6 @@
-// Convolutions by Winograd's minimal filtering, as steps: both passes from activation to activation (the
-// way back is a convolution with mirrored weights), and the gradient of the weights. The arithmetic, and
-// what the letters mean, is told in winograd_kernels_internal.h.
+// Convolutions by Winograd's minimal filtering, as steps: both passes from activation to activation, and
+// the gradient of the weights. The arithmetic, and what the letters mean, is told in
+// winograd_kernels_internal.h.
 //   WG-1 The same bits for any number of threads: they share tiles and points, never a sum.
 #pragma once
 
@@ -17,13 +17,16 @@ namespace paceline {
 /// Counts up when these steps become faster, so that what was chosen before is chosen anew.
 inline constexpr int kWinogradVersion = 1;
 
-/// How a convolution between tensors of these formats falls into tiles.
-/// @param padding  of `from`
-/// @return empty unless the kernel is 3x3 or 5x5, the stride 1, and both formats have their channels
-///         in whole blocks of 16, or of 8
-std::optional<winograd::Tiling> winograd_tiling(const Convolution& op, std::size_t padding,
+/// How a pass of a convolution between tensors of these formats falls into tiles.
+/// @return empty unless the kernel is 3x3 or 5x5, the stride 1, the padding smaller than the kernel,
+///         and both formats have their channels in whole blocks of 16, or of 8
+std::optional<winograd::Tiling> winograd_tiling(winograd::Role role, const Convolution& op,
                                                 const dnnl::memory::desc& from,
                                                 const dnnl::memory::desc& to);
+/// The way back by the role that has fewer tiles.
+std::optional<winograd::Tiling> winograd_tiling_back(const Convolution& op,
+                                                     const dnnl::memory::desc& from,
+                                                     const dnnl::memory::desc& to);
 
 /// Where a layer's parameters lie in the flat vector.
 struct FlatOffsets {
@@ -33,10 +36,10 @@ struct FlatOffsets {
 
 class WinogradConvolution final : public Step {
  public:
-  /// @param mirrored  the weights are those of the convolution whose data gradient this is
-  /// @param scratch   of scratch_desc()'s size
-  WinogradConvolution(const winograd::Tiling& tiling, FlatOffsets parameters, bool mirrored,
-                      bool relu, dnnl::memory from, dnnl::memory to, dnnl::memory scratch);
+  /// @param parameters  no bias, and no ReLU, on the way back
+  /// @param scratch     of scratch_desc()'s size
+  WinogradConvolution(const winograd::Tiling& tiling, FlatOffsets parameters, bool relu,
+                      dnnl::memory from, dnnl::memory to, dnnl::memory scratch);
   void run(const Pass& pass) override;
 
   /// @param threads  as many as will run it
@@ -45,7 +48,7 @@ class WinogradConvolution final : public Step {
  private:
   winograd::Tiling tiling_;
   FlatOffsets parameters_;
-  bool mirrored_, relu_;
+  bool relu_;
   dnnl::memory from_, to_, scratch_;
 };
 

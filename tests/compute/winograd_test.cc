@@ -90,9 +90,8 @@ struct Convolved {
 class WinogradTest : public testing::TestWithParam<Case> {
  protected:
   using Tiling = winograd::Tiling;
-  Tiling tiling(std::size_t padding, const Activation& from, const Activation& to) const {
-    return winograd_tiling({c.kernel, 1, c.padding}, padding, from.desc, to.desc).value();
-  }
+  using Role = winograd::Role;
+  Convolution kind() const { return {c.kernel, 1, c.padding}; }
   dnnl::memory scratch(const dnnl::memory::desc& desc) {
     scratch_.assign(desc.get_size() / sizeof(float), std::nanf(""));
     return {desc, Activation::engine(), scratch_.data()};
@@ -100,19 +99,19 @@ class WinogradTest : public testing::TestWithParam<Case> {
   std::size_t threads() const { return static_cast<std::size_t>(omp_get_max_threads()); }
 
   void run_forward(bool relu) {
-    const Tiling t = tiling(c.padding, op.src, op.dst);
-    WinogradConvolution(t, {0, op.bias_at()}, false, relu, op.src.memory, op.dst.memory,
+    const Tiling t = winograd_tiling(Role::forward, kind(), op.src.desc, op.dst.desc).value();
+    WinogradConvolution(t, {0, op.bias_at()}, relu, op.src.memory, op.dst.memory,
                         scratch(WinogradConvolution::scratch_desc(t, threads())))
         .run({.x = op.flat.data()});
   }
-  void run_to_data() {
-    const Tiling t = tiling(c.kernel - 1 - c.padding, op.dst, op.src);
-    WinogradConvolution(t, {0, {}}, true, false, op.dst.memory, op.src.memory,
+  void run_to_data(Role role) {
+    const Tiling t = winograd_tiling(role, kind(), op.dst.desc, op.src.desc).value();
+    WinogradConvolution(t, {0, {}}, false, op.dst.memory, op.src.memory,
                         scratch(WinogradConvolution::scratch_desc(t, threads())))
         .run({.x = op.flat.data()});
   }
   std::vector<float> run_to_weights() {
-    const Tiling t = tiling(c.padding, op.src, op.dst);
+    const Tiling t = winograd_tiling(Role::forward, kind(), op.src.desc, op.dst.desc).value();
     std::vector<float> gradient(op.flat.size(), std::nanf(""));
     WinogradWeightGradient(t, {0, op.bias_at()}, op.src.memory, op.dst.memory,
                            scratch(WinogradWeightGradient::scratch_desc(t, threads())))
@@ -159,7 +158,6 @@ TEST_P(WinogradTest, ConvolvesAddsTheBiasAndCutsBelowZero) {
 }
 
 TEST_P(WinogradTest, TakesAGradientBackToTheInputs) {
-  if (c.padding >= c.kernel) GTEST_SKIP() << "padding beyond the kernel has no way back";
   std::vector<double> wanted(op.src.values.size());
   for (std::size_t n = 0; n < c.images; ++n)
     op.for_each_product([&](std::size_t o, std::size_t i, std::size_t y, std::size_t x,
@@ -169,8 +167,11 @@ TEST_P(WinogradTest, TakesAGradientBackToTheInputs) {
                                       op.src.values.data())] +=
           static_cast<double>(op.weight(op.flat, o, i, y, x)) * op.dst.at(n, o, row, column);
     });
-  run_to_data();
-  expect_close(op.src.values, wanted);
+  for (const Role role : {Role::mirrored, Role::scattered}) {
+    std::fill(op.src.values.begin(), op.src.values.end(), std::nanf(""));
+    run_to_data(role);
+    expect_close(op.src.values, wanted);
+  }
 }
 
 TEST_P(WinogradTest, SumsTheGradientOfWeightsAndBiases) {
@@ -204,12 +205,15 @@ TEST_P(WinogradTest, HasTheSameBitsForAnyNumberOfThreads) {  // WG-1
     gradients.push_back(run_to_weights());
     run_forward(true);
     outputs.push_back(op.dst.values);
-    run_to_data();
-    inputs.push_back(op.src.values);
+    for (const Role role : {Role::mirrored, Role::scattered}) {
+      run_to_data(role);
+      inputs.push_back(op.src.values);
+    }
   }
   omp_set_num_threads(before);
   EXPECT_EQ(outputs[0], outputs[1]);
-  EXPECT_EQ(inputs[0], inputs[1]);
+  EXPECT_EQ(inputs[0], inputs[2]);
+  EXPECT_EQ(inputs[1], inputs[3]);
   EXPECT_EQ(gradients[0], gradients[1]);
 }
 
@@ -249,13 +253,29 @@ TEST(WinogradTiling, IsThereForWholeBlocksAtStrideOne) {
   const auto blocked = [](dnnl::memory::dim channels, dnnl::memory::dim side) {
     return f32({2, channels, side, side}, Tag::nChw16c);
   };
-  EXPECT_TRUE(winograd_tiling({3, 1, 1}, 1, blocked(16, 8), blocked(32, 8)).has_value());
-  EXPECT_TRUE(winograd_tiling({5, 1, 0}, 0, blocked(16, 8), blocked(32, 4)).has_value());
-  EXPECT_FALSE(winograd_tiling({3, 2, 1}, 1, blocked(16, 8), blocked(32, 4)).has_value());
-  EXPECT_FALSE(winograd_tiling({1, 1, 0}, 0, blocked(16, 8), blocked(32, 8)).has_value());
-  EXPECT_FALSE(winograd_tiling({3, 1, 1}, 1, blocked(20, 8), blocked(32, 8)).has_value());
-  EXPECT_FALSE(
-      winograd_tiling({3, 1, 1}, 1, f32({2, 3, 8, 8}, Tag::nhwc), blocked(16, 8)).has_value());
+  const auto has_tiling = [](const Convolution& op, const dnnl::memory::desc& from,
+                             const dnnl::memory::desc& to) {
+    return winograd_tiling(winograd::Role::forward, op, from, to).has_value();
+  };
+  EXPECT_TRUE(has_tiling({3, 1, 1}, blocked(16, 8), blocked(32, 8)));
+  EXPECT_TRUE(has_tiling({5, 1, 0}, blocked(16, 8), blocked(32, 4)));
+  EXPECT_FALSE(has_tiling({3, 2, 1}, blocked(16, 8), blocked(32, 4)));
+  EXPECT_FALSE(has_tiling({1, 1, 0}, blocked(16, 8), blocked(32, 8)));
+  EXPECT_FALSE(has_tiling({3, 1, 3}, blocked(16, 8), blocked(32, 12)));
+  EXPECT_FALSE(has_tiling({3, 1, 1}, blocked(20, 8), blocked(32, 8)));
+  EXPECT_FALSE(has_tiling({3, 1, 1}, f32({2, 3, 8, 8}, Tag::nhwc), blocked(16, 8)));
+}
+
+TEST(WinogradTiling, GoesBackByTheFewerTiles) {
+  using winograd::Role;
+  const auto blocked = [](dnnl::memory::dim channels, dnnl::memory::dim side) {
+    return f32({2, channels, side, side}, Tag::nChw16c);
+  };
+  EXPECT_EQ(winograd_tiling_back({3, 1, 1}, blocked(16, 8), blocked(16, 8))->role, Role::mirrored);
+  EXPECT_EQ(winograd_tiling_back({5, 1, 2}, blocked(16, 8), blocked(16, 8))->role, Role::mirrored);
+  EXPECT_EQ(winograd_tiling_back({5, 1, 0}, blocked(16, 8), blocked(16, 12))->role,
+            Role::scattered);
+  EXPECT_EQ(winograd_tiling_back({5, 1, 4}, blocked(16, 12), blocked(16, 8))->role, Role::mirrored);
 }
 
 }  // namespace
