@@ -1,35 +1,10 @@
 #include "paceline/compute/cpu/batch_norm_kernels_internal.h"
 
-#include <cstring>
-
+#include "paceline/compute/cpu/lanes_internal.h"
 #include "paceline/compute/cpu/vectorise_internal.h"
 
 namespace paceline::batch_norm {
 namespace {
-
-// Sixteen or eight lanes at once, lowered to what the instruction set has; the rest one by one.
-using Lanes16 [[gnu::vector_size(64)]] = float;
-using Lanes8 [[gnu::vector_size(32)]] = float;
-
-template <class V>
-[[gnu::always_inline]] inline V load(const float* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V>
-[[gnu::always_inline]] inline void store(float* p, V v) {
-  std::memcpy(p, &v, sizeof v);
-}
-
-/// Runs body.operator()<V>(first lane) over all lanes.
-template <class Body>
-[[gnu::always_inline]] inline void for_each_strip(std::size_t lanes, Body body) {
-  std::size_t lane = 0;
-  for (; lane + 16 <= lanes; lane += 16) body.template operator()<Lanes16>(lane);
-  for (; lane + 8 <= lanes; lane += 8) body.template operator()<Lanes8>(lane);
-  for (; lane < lanes; ++lane) body.template operator()<float>(lane);
-}
 
 /// Calls row(offset, first sum, second sum) for all rows of a strip of lanes, four at a time with sums
 /// of their own, so that additions do not wait in line.

@@ -1,9 +1,10 @@
 #include "paceline/compute/cpu/channel_grid_internal.h"
 
+#include "paceline/compute/cpu/formats_internal.h"
+
 namespace paceline {
 
 std::optional<ChannelGrid> channel_grid(const dnnl::memory::desc& desc) {
-  using Tag = dnnl::memory::format_tag;
   const dnnl::memory::dims dims = desc.dims();
   const auto is = [&](Tag tag) {
     return desc == dnnl::memory::desc(dims, dnnl::memory::data_type::f32, tag);
@@ -22,6 +23,10 @@ std::optional<ChannelGrid> channel_grid(const dnnl::memory::desc& desc) {
     return std::nullopt;
   grid.blocks = (grid.channels + grid.lanes - 1) / grid.lanes;
   return grid;
+}
+
+dnnl::memory::desc in_channel_grid(const dnnl::memory::desc& desc) {
+  return channel_grid(desc) ? desc : plain(desc);
 }
 
 }  // namespace paceline

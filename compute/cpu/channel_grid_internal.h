@@ -24,4 +24,7 @@ struct ChannelGrid {
 /// Empty for formats that are neither N,H,W,C, N,C nor blocks of 16 or 8 channels.
 std::optional<ChannelGrid> channel_grid(const dnnl::memory::desc& desc);
 
+/// A format that our own loops run through: the memory's, or N,H,W,C.
+dnnl::memory::desc in_channel_grid(const dnnl::memory::desc& desc);
+
 }  // namespace paceline

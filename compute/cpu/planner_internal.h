@@ -18,6 +18,7 @@
 #include "paceline/compute/cpu/batch_norm_internal.h"
 #include "paceline/compute/cpu/fusion_internal.h"
 #include "paceline/compute/cpu/plan_internal.h"
+#include "paceline/compute/cpu/pooling_windows_internal.h"
 #include "paceline/compute/cpu/winograd_internal.h"
 
 namespace paceline {
@@ -39,10 +40,10 @@ class Planner {
   struct Site {
     std::optional<dnnl::convolution_forward::primitive_desc> convolution;
     std::optional<dnnl::inner_product_forward::primitive_desc> linear;
-    std::optional<dnnl::pooling_forward::primitive_desc> pool;
     std::shared_ptr<BatchNormState> batch_norm;
-    memory weight, mirrored_weight, workspace;
-    bool masked = false;  ///< the pool behind it has masked the gradient for its ReLU
+    memory weight, mirrored_weight;
+    memory winners;       ///< of a maximum
+    bool masked = false;  ///< the pool behind it masks the gradient for its ReLU
   };
   /// A part of a gradient.
   struct Part {
@@ -162,11 +163,11 @@ class Planner {
   Work work(std::size_t k, const char* pass, const std::string& how,
             const dnnl::primitive_desc& pd) const;
 
-  struct Window {
-    std::size_t height, width, stride, padding;
-  };
-  void pool(std::size_t k, dnnl::algorithm kind, const Window& window);
-  void pool_back(std::size_t k, dnnl::algorithm kind, const Window& window);
+  /// The operation before maximum k whose ReLU's mask k's way back applies, too; none: there is no
+  /// such ReLU, or not for nothing.
+  std::optional<std::size_t> masked_by(std::size_t k) const;
+  void average(std::size_t k, const pooling::Windows& windows);
+  void average_back(std::size_t k, const pooling::Windows& windows);
 
   const Program& program_;
   const CompileOptions& options_;

@@ -10,11 +10,6 @@ namespace {
 
 double bytes(const dnnl::memory& m) { return static_cast<double>(m.get_desc().get_size()); }
 
-/// A format that our own loops run through: the memory's, or N,H,W,C.
-dnnl::memory::desc in_channel_grid(const dnnl::memory::desc& desc) {
-  return channel_grid(desc) ? desc : plain(desc);
-}
-
 }  // namespace
 
 void Planner::forward(std::size_t k, const BatchNorm&) {
@@ -120,88 +115,6 @@ Planner::Part Planner::masked(std::size_t k, Part dy, const memory& y) {
       {{DNNL_ARG_DST, y}, {DNNL_ARG_DIFF_DST, dy.value}, {DNNL_ARG_DIFF_SRC, dx.value}},
       {.operation = k, .pass = "backward", .how = "mask", .bytes = 3 * bytes(y)});
   return dx;
-}
-
-void Planner::forward(std::size_t k, const MaxPool& op) {
-  pool(k, dnnl::algorithm::pooling_max, {op.kernel, op.kernel, op.stride, op.padding});
-}
-void Planner::backward(std::size_t k, const MaxPool& op) {
-  pool_back(k, dnnl::algorithm::pooling_max, {op.kernel, op.kernel, op.stride, op.padding});
-}
-void Planner::forward(std::size_t k, const AveragePool& op) {
-  pool(k, dnnl::algorithm::pooling_avg_exclude_padding, {op.kernel, op.kernel, op.stride, 0});
-}
-void Planner::backward(std::size_t k, const AveragePool& op) {
-  pool_back(k, dnnl::algorithm::pooling_avg_exclude_padding, {op.kernel, op.kernel, op.stride, 0});
-}
-void Planner::forward(std::size_t k, const GlobalAveragePool&) {
-  pool(k, dnnl::algorithm::pooling_avg_exclude_padding, {in(k).height, in(k).width, 1, 0});
-}
-void Planner::backward(std::size_t k, const GlobalAveragePool&) {
-  pool_back(k, dnnl::algorithm::pooling_avg_exclude_padding, {in(k).height, in(k).width, 1, 0});
-}
-
-namespace {
-/// oneDNN wants to know the padding after the last window, too: as much as that window needs.
-dnnl::memory::dims padding_after(const Shape& in, const Shape& out, std::size_t height,
-                                 std::size_t width, std::size_t stride, std::size_t padding) {
-  const auto after = [&](std::size_t i, std::size_t o, std::size_t kernel) {
-    const std::size_t reach = (o - 1) * stride + kernel;
-    return dim(reach > i + padding ? reach - i - padding : 0);
-  };
-  return {after(in.height, out.height, height), after(in.width, out.width, width)};
-}
-}  // namespace
-
-void Planner::pool(std::size_t k, dnnl::algorithm kind, const Window& w) {
-  const memory::dims strides(2, dim(w.stride)), before(2, dim(w.padding));
-  const memory::dims kernel = {dim(w.height), dim(w.width)};
-  const memory x = as(k, input(k), spatial(input(k).get_desc()), plan_->forward);
-  const dnnl::pooling_forward::desc description(
-      direction(), kind, x.get_desc(), f32(dimensions(options_.batch, out(k)), Tag::any), strides,
-      kernel, before, padding_after(in(k), out(k), w.height, w.width, w.stride, w.padding));
-  const auto& pd = sites_[k].pool.emplace(description, attributes(), engine_);
-  output(k) = plan_->arena.place(pd.dst_desc());
-  Arguments arguments = {{DNNL_ARG_SRC, x}, {DNNL_ARG_DST, output(k)}};
-  if (pd.workspace_desc().get_size() > 0) {
-    sites_[k].workspace = plan_->arena.place(pd.workspace_desc());
-    arguments.emplace_back(DNNL_ARG_WORKSPACE, sites_[k].workspace);
-  }
-  add(plan_->forward, dnnl::pooling_forward(pd), pd.scratchpad_desc(), std::move(arguments),
-      {.operation = k,
-       .pass = "forward",
-       .how = pd.impl_info_str(),
-       .bytes = bytes(input(k)) + bytes(output(k))});
-}
-
-void Planner::pool_back(std::size_t k, dnnl::algorithm kind, const Window& w) {
-  const memory::dims strides(2, dim(w.stride)), before(2, dim(w.padding));
-  const memory::dims kernel = {dim(w.height), dim(w.width)};
-  const dnnl::pooling_backward::primitive_desc pd(
-      {kind, spatial(input(k).get_desc()), output(k).get_desc(), strides, kernel, before,
-       padding_after(in(k), out(k), w.height, w.width, w.stride, w.padding)},
-      attributes(), engine_, *sites_[k].pool);
-  Part dy = gradient(k, operation(k).output, output(k).get_desc());
-  // A ReLU before a maximum lets a window's gradient through if the window's largest is positive:
-  // masked here, it costs a fraction of what it would on the other side of the pool. (A BatchNorm
-  // finds its mask for nothing.)
-  if (kind == dnnl::algorithm::pooling_max && fusion_.readers[operation(k).input].size() == 1)
-    for (std::size_t head = 0; head < k; ++head)
-      if (fused(head).output == operation(k).input && !fused(head).absorbed &&
-          !std::holds_alternative<BatchNorm>(operation(head).kind) &&
-          (fused(head).relu || std::holds_alternative<Relu>(operation(head).kind))) {
-        dy = masked(k, dy, output(k));
-        sites_[head].masked = true;
-      }
-  const memory dx = plan_->arena.place(pd.diff_src_desc());
-  Arguments arguments = {{DNNL_ARG_DIFF_DST, dy.value}, {DNNL_ARG_DIFF_SRC, dx}};
-  if (sites_[k].workspace) arguments.emplace_back(DNNL_ARG_WORKSPACE, sites_[k].workspace);
-  add(plan_->backward, dnnl::pooling_backward(pd), pd.scratchpad_desc(), std::move(arguments),
-      {.operation = k,
-       .pass = "backward",
-       .how = pd.impl_info_str(),
-       .bytes = bytes(dy.value) + bytes(dx)});
-  contribute(operation(k).input, dx);
 }
 
 void Planner::forward(std::size_t k, const Dropout& op) {

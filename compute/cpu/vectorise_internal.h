@@ -3,6 +3,8 @@
 //   choose,
 //                           so that a build for any x86-64 still runs at the speed of memory. Not
 //                           under sanitizers, whose runtime is not up yet when the loader chooses.
+//   PACELINE_HAS_WIDE_LANES whether the processor takes sixteen floats at once. GCC makes single steps
+//                           of what it cannot take, so that loops must ask.
 //   PACELINE_INDEPENDENT    before a loop: its iterations do not depend on each other, although its
 //                           pointers may be equal.
 #pragma once
@@ -12,6 +14,12 @@
 #define PACELINE_TARGET_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define PACELINE_TARGET_CLONES
+#endif
+
+#if defined(__x86_64__)
+#define PACELINE_HAS_WIDE_LANES __builtin_cpu_supports("avx512f")
+#else
+#define PACELINE_HAS_WIDE_LANES false
 #endif
 
 #if defined(__clang__)

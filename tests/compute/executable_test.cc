@@ -234,7 +234,13 @@ TEST(CpuExecutable, OurOwnLoopsGiveTheSameBitsOnAnyNumberOfThreads) {
   const std::size_t x = sketch.apply_all({{BatchNorm{}}, {Relu{}}}, 0);
   const std::size_t y = sketch.apply_all({{PaddedShortcut{1}, 24}, {BatchNorm{}}}, x);
   sketch.add(y, sketch.apply({PaddedShortcut{1}, 24}, x));
-  sketch.apply_all({{BatchNorm{}}, {Relu{}}, {Linear{}, 5}}, sketch.last());
+  sketch.apply_all({{MaxPool{3, 2, 1}},
+                    {BatchNorm{}},
+                    {Relu{}},
+                    {AveragePool{2, 1}},
+                    {BatchNorm{}},
+                    {Linear{}, 5}},
+                   sketch.last());
   const Program program = sketch.finish();
   const std::vector<float> parameters = random_parameters(program, 1);
   const OwnedBatch batch = random_batch(program, 33, 1);
@@ -319,6 +325,33 @@ TEST(CpuExecutable, RunsEachPassByTheAlgorithmThatItIsTold) {
       by_winograd += cost.name == program.operations[1].name && cost.how.starts_with("winograd");
     EXPECT_EQ(by_winograd, algorithm == "winograd" ? 3u : 0u) << algorithm;
   }
+}
+
+TEST(CpuExecutable, AMaximumTakesTheMaskOfTheReluBeforeItAlong) {
+  const auto hows = [](const Program& program) {
+    const auto executable = open_device("cpu", {}).value()->compile(program, {.batch = 2}).value();
+    const std::vector<float> x = random_parameters(program, 1);
+    std::vector<float> buffers = random_buffers(program, 1), g(x.size());
+    std::multiset<std::string> all;
+    for (const OperationCost& cost :
+         executable->profile(view(x), view(buffers), view(g), random_batch(program, 2, 1).view(), 1))
+      all.insert(cost.how);
+    return all;
+  };
+  const Link convolution{Convolution{3, 1, 1}, 16}, relu{Relu{}}, linear{Linear{}, 3};
+  const auto alone = hows(chain({3, 6, 6}, {convolution, relu, {MaxPool{}}, linear}));
+  EXPECT_EQ(alone.count("maximum + mask"), 2u);
+  EXPECT_EQ(alone.count("mask"), 0u);
+  // Not where a mean lets every gradient through, nor where somebody else reads the ReLU, too.
+  EXPECT_EQ(hows(chain({3, 6, 6}, {convolution, relu, {AveragePool{}}, linear})).count("mask"), 1u);
+  ProgramSketch shared({3, 6, 6});
+  const std::size_t x = shared.apply_all({convolution, relu}, 0);
+  const std::size_t most = shared.apply({MaxPool{}}, x);
+  shared.add(most, shared.apply({AveragePool{}}, x));
+  shared.then(linear);
+  const auto both = hows(shared.finish());
+  EXPECT_EQ(both.count("maximum"), 2u);
+  EXPECT_EQ(both.count("mask"), 1u);
 }
 
 TEST(CpuExecutable, RefusesAnAlgorithmThatItDoesNotKnow) {
