@@ -11,8 +11,8 @@
 #include <iostream>
 #include <random>
 
-#include "apps/child_process.h"
 #include "apps/run_processes.h"
+#include "apps/running_command.h"
 #include "net/hunt.h"
 
 namespace paceline {
@@ -130,8 +130,8 @@ TEST(Faults, LeaveARunWithTheErrorOfAnUndisturbedOneAndNothingBehind) {
   const fs::path run = folder / "run";
   Words words = long_run(run, steps,
                          {"--device", "failing", "--restarts", "1000", "--checkpoint-every", "2s"});
-  ChildProcess process(paceline_words(words),
-                       {"FAILING_STEPS=70:gradient 150:loss 230:throw 300:memory"});
+  RunningCommand process(paceline_words(words),
+                         {"FAILING_STEPS=70:gradient 150:loss 230:throw 300:memory"});
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 3; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());

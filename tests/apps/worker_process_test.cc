@@ -9,8 +9,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "apps/child_process.h"
 #include "apps/run_processes.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -56,7 +56,7 @@ TEST(WorkerProcesses, GiveTheSameBitsAsThreads) {
 TEST(WorkerProcesses, AreReplacedWhenTheyAreKilledAndTheRunEndsInOrder) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  ChildProcess process(paceline_words(process_run(run, {"--workers", "3", "--minutes", "0.35"})));
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "3", "--minutes", "0.35"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 3; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());
@@ -81,7 +81,7 @@ TEST(WorkerProcesses, AreReplacedWhenTheyAreKilledAndTheRunEndsInOrder) {
 TEST(WorkerProcesses, OfAKilledNodeEndWithItAndTakeItsSegmentsAway) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  ChildProcess process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());
@@ -97,7 +97,7 @@ TEST(WorkerProcesses, OfAKilledNodeEndWithItAndTakeItsSegmentsAway) {
 TEST(WorkerProcesses, EndInOrderAtAnInterrupt) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  ChildProcess process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());

@@ -1,4 +1,4 @@
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -25,8 +25,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 
 }  // namespace
 
-ChildProcess::ChildProcess(const std::vector<std::string>& words,
-                           const std::vector<std::string>& environment) {
+RunningCommand::RunningCommand(const std::vector<std::string>& words,
+                               const std::vector<std::string>& environment) {
   std::array<int, 2> output{}, errors{};
   EXPECT_EQ(pipe2(output.data(), O_CLOEXEC), 0);
   EXPECT_EQ(pipe2(errors.data(), O_CLOEXEC), 0);
@@ -55,7 +55,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words,
   errors_ = errors[0];
 }
 
-ChildProcess::~ChildProcess() {
+RunningCommand::~RunningCommand() {
   if (pid_ > 0) {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
@@ -64,11 +64,11 @@ ChildProcess::~ChildProcess() {
   close(errors_);
 }
 
-void ChildProcess::send(int signal) const {
+void RunningCommand::send(int signal) const {
   if (pid_ > 0) kill(pid_, signal);
 }
 
-bool ChildProcess::read_some(std::chrono::milliseconds time) {
+bool RunningCommand::read_some(std::chrono::milliseconds time) {
   // A descriptor below zero is one that poll() skips: a pipe that has ended.
   std::array<pollfd, 2> pipes{{{output_, POLLIN, 0}, {errors_, POLLIN, 0}}};
   poll(pipes.data(), pipes.size(), static_cast<int>(time.count()));
@@ -87,7 +87,7 @@ bool ChildProcess::read_some(std::chrono::milliseconds time) {
   return output_ >= 0 || errors_ >= 0;
 }
 
-bool ChildProcess::wait_for_text(const std::string& text, std::chrono::seconds deadline) {
+bool RunningCommand::wait_for_text(const std::string& text, std::chrono::seconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   const auto came = [&] {
     return outcome_.output.find(text) != std::string::npos ||
@@ -100,7 +100,7 @@ bool ChildProcess::wait_for_text(const std::string& text, std::chrono::seconds d
   return true;
 }
 
-Outcome ChildProcess::wait(std::chrono::seconds deadline) {
+Outcome RunningCommand::wait(std::chrono::seconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   while (read_some(std::chrono::milliseconds(50))) {
     if (std::chrono::steady_clock::now() < end) continue;
@@ -124,7 +124,7 @@ std::vector<std::string> paceline_words(const std::vector<std::string>& argument
 
 Outcome run_paceline(const std::vector<std::string>& arguments,
                      const std::vector<std::string>& environment) {
-  return ChildProcess(paceline_words(arguments), environment).wait(kDeadline);
+  return RunningCommand(paceline_words(arguments), environment).wait(kDeadline);
 }
 
 }  // namespace paceline

@@ -16,17 +16,17 @@ struct Outcome {
   std::string output, errors;
 };
 
-class ChildProcess {
+class RunningCommand {
  public:
   /// @param words        program and arguments
   /// @param environment  "NAME=VALUE", added to a copy of this process's without PACELINE_ ones;
   ///                     PACELINE_CACHE is a folder of the build's unless it is given
-  explicit ChildProcess(const std::vector<std::string>& words,
-                        const std::vector<std::string>& environment = {});
+  explicit RunningCommand(const std::vector<std::string>& words,
+                          const std::vector<std::string>& environment = {});
   /// Kills what still runs.
-  ~ChildProcess();
-  ChildProcess(const ChildProcess&) = delete;
-  ChildProcess& operator=(const ChildProcess&) = delete;
+  ~RunningCommand();
+  RunningCommand(const RunningCommand&) = delete;
+  RunningCommand& operator=(const RunningCommand&) = delete;
 
   void send(int signal) const;
   /// Reads until `text` has come on standard output or error. @return false at the deadline or end
@@ -46,7 +46,7 @@ class ChildProcess {
 Outcome run_paceline(const std::vector<std::string>& arguments,
                      const std::vector<std::string>& environment = {});
 
-/// Words for a ChildProcess of the built `paceline`.
+/// Words for a RunningCommand of the built `paceline`.
 std::vector<std::string> paceline_words(const std::vector<std::string>& arguments);
 
 }  // namespace paceline
