@@ -208,6 +208,10 @@ std::optional<States> Checkpointer::states() {
   States found = pin_states();
   if (context_.protocol->has_centre())
     found.centre = context_.arenas->state_slot(context_.place.global()).pin();
+  if (context_.protocol->has_centre() && !found.centre) {
+    fault("no checkpoint: the centre's state cannot be read");
+    return std::nullopt;
+  }
   if (found.workers.empty()) return std::nullopt;
   return found;
 }

@@ -20,6 +20,7 @@
 #include "paceline/actors/resume.h"
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
+#include "paceline/actors/slot_watch.h"
 #include "paceline/actors/summary.h"
 #include "paceline/actors/worker_processes.h"
 #include "paceline/layers/atomic_file.h"
@@ -45,7 +46,8 @@ class Ride {
         post_(context, node, me()),
         processes_(context, node, post_.to_self()),
         crew_(system, context, me(),
-              options_.isolation == Isolation::process ? &processes_ : nullptr) {}
+              options_.isolation == Isolation::process ? &processes_ : nullptr),
+        slots_(context) {}
 
   Result<RunSummary> go() {
     Result<> all = success();
@@ -98,6 +100,7 @@ class Ride {
   NodePost post_;
   WorkerProcesses processes_;
   Crew crew_;
+  SlotWatch slots_;
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
   CheckpointerActor checkpointer_;
@@ -162,6 +165,7 @@ void Ride::listen() {
                  [&](Halted) { end_training(); },
                  [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
   crew_.look_around();
+  slots_.look();
 }
 
 Result<> Ride::await_engines() {
@@ -263,8 +267,9 @@ void Ride::assess(Assess::What what, Address of) {
 void Ride::assessed(const Assessed& result) {
   if (result.last) assessing_ = false;
   summary_.evaluation_cpu_seconds += result.cpu_seconds;
-  if (result.failure.code == std::errc::resource_unavailable_try_again)
-    return;  // nothing published yet
+  if (result.failure.code == std::errc::resource_unavailable_try_again &&
+      result.what != Assess::What::checkpoint)
+    return;  // nothing published yet, or damaged
   if (result.failure.code) {
     if (!failure_.code) failure_ = result.failure;
     return stop("error");
@@ -346,6 +351,7 @@ Result<> Ride::finish(double started) {
 }
 
 void Ride::count_up() {
+  slots_.look();
   summary_.test_error_leader = last_leader_ ? last_leader_->error : NAN;
   summary_.test_error_mean = last_mean_ ? last_mean_->error : NAN;
   summary_.train_seconds = context_.train_seconds();
@@ -372,6 +378,7 @@ void Ride::count_up() {
     add_counts(seat.counts.read());
   }
   for (const ServiceHost& service : services_) add_counts(service.counts());
+  if (options_.slot_checksums) summary_.events["damaged"] = slots_.found();
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 
@@ -467,7 +474,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
                                                 network.layout(), context.place, node.name(),
-                                                context.state_bytes()));
+                                                context.state_bytes(), options.slot_checksums));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
   return Ride(system, context, node, control, progress).go();

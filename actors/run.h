@@ -70,6 +70,7 @@ struct RunOptions {
   double evaluate_every = 10;  ///< seconds of training
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
+  bool slot_checksums = false;  ///< of what is published: nobody uses what does not match
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
   std::uint32_t keep_checkpoints = 3;  ///< how many, the newest

@@ -1,4 +1,5 @@
 // A worker's part in checkpoints (actors/checkpointer.h), on the engine's thread.
+#include <stdexcept>
 #include <thread>
 
 #include "paceline/actors/worker.h"
@@ -45,7 +46,7 @@ bool WorkerHost::save(std::uint64_t request) {
 void WorkerHost::restore() {
   if (!seat_.continues.exchange(false)) return;
   const Pin state = context_.arenas->state_slot(self()).pin();
-  PACELINE_CHECK(state, "worker {} has no state to go on from", self().index);
+  if (!state) throw std::runtime_error("the state to go on from cannot be read");
   const StateHead head = state_head(state.bytes());
   StreamState stream = head.stream;
   if (head.fresh) stream = {.epoch = head.stream.epoch, .rng = engine_->stream().rng};
