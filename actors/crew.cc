@@ -19,6 +19,7 @@ Result<> Crew::seat(Rank rank) {
   const RoleActor& front = context_.directory[rank];
   Seat& seat = seats_[rank];
   context_.words.seat(rank).generation.store(seat.restarts);
+  context_.words.seat(rank).lost.store(false);
   seat.ready = false;
   if (processes_) {
     PACELINE_TRY(RemoteRider * rider, processes_->start(rank));
@@ -94,6 +95,7 @@ void Crew::await_next(Rank rank) {
 void Crew::leave_empty(Rank rank, State state) {
   const bool crashed = state == State::lost || seats_[rank].state == State::awaited;
   seats_[rank].state = state;
+  context_.words.seat(rank).lost.store(state == State::lost);
   tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
 }
 

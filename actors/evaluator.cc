@@ -81,6 +81,7 @@ Result<> Evaluator::copy_mean() {
   std::vector<Pin> pins;
   std::vector<ConstVector> vectors;
   for (Rank r = 0; r < context_.place.workers(); ++r) {
+    if (context_.words.seat(r).lost.load()) continue;  // its parameters stand still
     Pin pin = context_.arenas->slot({context_.place.worker(r), kParameters}).pin();
     if (!pin) continue;  // a worker that never came to publish has no say
     vectors.emplace_back(pin.bytes().data(), context_.network.layout().elements);

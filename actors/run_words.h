@@ -60,6 +60,7 @@ struct alignas(64) SeatWords {
   std::atomic<double> coordination_seconds{0}, train_seconds{0};
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
   std::atomic<bool> gone{false};        ///< ended, and nobody has begun in its place
+  std::atomic<bool> lost{false};        ///< ended before its time, and nobody will come
   std::atomic<std::uint64_t> place{0};  ///< its last boundary, as CheckpointWords::at counts
   std::atomic<std::uint64_t> saved{0};  ///< the last request that its state answers
   std::atomic<bool> continues{false};   ///< its state is where the next rider begins
