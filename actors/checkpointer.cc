@@ -169,7 +169,7 @@ bool Checkpointer::await_answers() {
 }
 
 /// Asks the centre until it is between two messages. Everything that workers told it before they
-/// answered is in its mailbox before the question.
+/// answered is in its mailbox before the question: their answers came through it.
 bool Checkpointer::save_centre() {
   const RoleActor& centre = context_.directory[context_.place.global().index];
   caf::scoped_actor self(system_);

@@ -62,7 +62,9 @@ struct alignas(64) SeatWords {
   std::atomic<bool> gone{false};        ///< ended, and nobody has begun in its place
   std::atomic<bool> lost{false};        ///< ended before its time, and nobody will come
   std::atomic<std::uint64_t> place{0};  ///< its last boundary, as CheckpointWords::at counts
-  std::atomic<std::uint64_t> saved{0};  ///< the last request that its state answers
+  /// The last request that its state answers; where there is a centre, that has by then all that the
+  /// worker had sent it (Saved).
+  std::atomic<std::uint64_t> saved{0};
   std::atomic<bool> continues{false};   ///< its state is where the next rider begins
   CountWords counts;
 };
@@ -76,7 +78,7 @@ struct alignas(64) RunWords {
 
   SeatWords& seat(Rank rank) { return reinterpret_cast<SeatWords*>(this + 1)[rank]; }
 
-  static std::size_t bytes(std::uint32_t seats) {
+  static constexpr std::size_t bytes(std::uint32_t seats) {
     return sizeof(RunWords) + seats * sizeof(SeatWords);
   }
   /// Makes a run's words, all at their beginning.

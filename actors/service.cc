@@ -70,6 +70,10 @@ bool ServiceHost::save() {
   return true;
 }
 
+void ServiceHost::saved(const Saved& saved) {
+  context_.words.seat(saved.rank).saved.store(saved.request);
+}
+
 void ServiceHost::restore() {
   const StateShape& shape = context_.state(self());
   if (shape.bytes == 0) return;
@@ -128,6 +132,7 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
       },
       [=](Seated) {},
       [=](SaveState) { return host->save(); },
+      [=](const Saved& saved) { host->saved(saved); },
   };
 }
 

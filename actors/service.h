@@ -36,6 +36,8 @@ class ServiceHost : public ActorHost {
   bool settled() const { return ended_ || (receiving_ && receiving_->wanted.kinds != 0); }
   /// Puts a centre's state into its slot. @return false when its role is in the middle of something
   bool save();
+  /// A worker's state answers a request, and what it had sent this role is here: says so to all.
+  void saved(const Saved& saved);
   /// Destroys the parked role, and its pins with it. After the actor's end.
   void clear() { role_ = {}; }
 

@@ -327,6 +327,7 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self,
       },
       [=](Seated seated) { state(self).rider = seated.rider; },
       [=](SaveState) { return false; },
+      [=](const Saved&) {},
   };
 }
 

@@ -75,6 +75,7 @@ class WorkerHost final : public ActorHost, public Rider {
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   std::uint64_t boundary_steps_ = 0;  // steps() at the last boundary
+  std::uint64_t saved_ = 0;           // the last request that it answered
   SeatWords& seat_;
   StepTimes step_times_;
   std::uint64_t began_again_at_ = 0;  // steps()

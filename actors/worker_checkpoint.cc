@@ -19,7 +19,7 @@ void WorkerHost::answer_checkpoint() {
   seat_.place.store(boundary());
   for (;;) {
     const std::uint64_t asked = words.asked.load();
-    if (asked == 0 || seat_.saved.load() == asked || boundary() < words.at.load()) return;
+    if (asked == 0 || saved_ == asked || boundary() < words.at.load()) return;
     if (!save(asked) || !context_.pauses()) return;
     const double until =
         wall_seconds() + kWaits * context_.patience(std::max<std::uint64_t>(1, context_.common()));
@@ -35,11 +35,15 @@ bool WorkerHost::save(std::uint64_t request) {
   if (context_.worker_state.bytes == 0) return false;
   auto loan = context_.arenas->state_slot(self()).loan();
   if (!loan) return false;  // the next boundary will do
-  const std::uint64_t place = steps() == boundary_steps_ ? boundary() : kBetween;
-  save_state(*this, context_.worker_state, place, engine_->stream(), engine_->buffers(),
+  const std::uint64_t at = steps() == boundary_steps_ ? boundary() : kBetween;
+  save_state(*this, context_.worker_state, at, engine_->stream(), engine_->buffers(),
              loan->bytes());
   std::move(*loan).publish();
-  seat_.saved.store(request);
+  saved_ = request;
+  if (context_.protocol->has_centre())  // which tells the rest, when it has what was sent to it
+    anonymously_tell(context_.directory[place().global().index], Saved{self().index, request});
+  else
+    seat_.saved.store(request);
   return true;
 }
 

@@ -113,6 +113,14 @@ TEST_F(Service, AShortWaitEndsInTimeThoughALongTimerIsPending) {
   EXPECT_EQ(counted(stage.service(1), "timeout"), 1u);
 }
 
+TEST_F(Service, SaysForAWorkerWhatItsStateAnswers) {
+  stage.begin();
+  EXPECT_EQ(stage.context().words.seat(0).saved.load(), 0u);
+  anonymously_tell(stage.context().directory[here.index], Saved{0, 3});
+  stage.run();
+  EXPECT_EQ(stage.context().words.seat(0).saved.load(), 3u);
+}
+
 TEST_F(Service, AnswersWithGoneOnceItsRoleHasEnded) {
   StagedWorker& asker = stage.add_worker(0, nullptr, 0);
   stage.begin();
