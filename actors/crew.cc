@@ -151,7 +151,7 @@ void Crew::look_around() {
   const double limit = context_.options.patience > 0
                            ? context_.options.patience
                            : std::max(kLeastSilence, context_.patience(1));
-  if (stopped_at_ > 0 && wall_seconds() - stopped_at_ > limit) {
+  if (stopped_at_ > 0 && context_.now() - stopped_at_ > limit) {
     stopped_at_ = 0;
     for (const Rank rank : processes_->kill_silent(0))
       record(rank, fmt::format("worker {} does not end, {:.1f} s after it was told to: its process "
@@ -172,7 +172,7 @@ void Crew::record(Rank rank, std::string fault) {
 }
 
 void Crew::stop() {
-  if (stopped_at_ == 0) stopped_at_ = wall_seconds();
+  if (stopped_at_ == 0) stopped_at_ = context_.now();
   for (Rank rank = 0; rank < seats_.size(); ++rank) {
     if (const RoleActor& front = context_.directory[rank]) anonymously_tell(front, Stop{});
     if (seats_[rank].state == State::awaited) leave_empty(rank, State::ended);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <deque>
 #include <exception>
 #include <filesystem>
@@ -65,6 +66,7 @@ class Ride {
  private:
   caf::actor me() { return caf::actor_cast<caf::actor>(self_); }
   void listen();
+  void stand_still();
   Result<> ride();
   Result<> spawn();
   Result<> await_engines();
@@ -164,8 +166,19 @@ void Ride::listen() {
                  },
                  [&](Halted) { end_training(); },
                  [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
+  if (control_.suspending()) stand_still();
   crew_.look_around();
   slots_.look();
+}
+
+/// From suspend() to go_on(): this process is about to stop, and its workers' stop with it.
+void Ride::stand_still() {
+  context_.live.clock.suspend(wall_seconds());
+  processes_.signal_all(SIGSTOP);
+  control_.stands_still();
+  while (control_.suspending()) std::this_thread::sleep_for(5ms);
+  context_.live.clock.go_on(wall_seconds());
+  processes_.signal_all(SIGCONT);
 }
 
 Result<> Ride::await_engines() {
@@ -188,7 +201,7 @@ Result<> Ride::prepare_evaluator() {
 void Ride::train() {
   const double before = options_.resume ? options_.resume->train_seconds : 0;
   assessed_at_ = before;
-  context_.live.begun.store(wall_seconds() - before);
+  context_.live.begun.store(context_.now() - before);
   if (options_.resume) tell_of_resume();
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
@@ -200,7 +213,7 @@ void Ride::train() {
     listen();
     look_around();
   }
-  context_.live.ended.store(wall_seconds());
+  context_.live.ended.store(context_.now());
   if (summary_.ended_by.empty())
     summary_.ended_by = crew_.lost() ? "error" : "steps";
 }
@@ -293,10 +306,10 @@ void Ride::await_assessment() {
 /// Lets leaders handle what the workers sent last, and centres publish: an exit message would
 /// overtake that.
 void Ride::drain() {
-  const double until = wall_seconds() + context_.patience(options_.tau_global);
+  const double until = context_.now() + context_.patience(options_.tau_global);
   bool settled = false;
   for (std::uint64_t before = 1, after = 0;
-       (before != after || !settled) && wall_seconds() < until;) {
+       (before != after || !settled) && context_.now() < until;) {
     before = std::exchange(after, 0);
     settled = true;
     const auto drained = [&](const auto& actor) {
@@ -456,6 +469,13 @@ void Ride::report(const char* phase) {
 }
 
 }  // namespace
+
+void RunControl::suspend(std::chrono::milliseconds within) {
+  suspension_.store(Suspension::asked);
+  const auto until = std::chrono::steady_clock::now() + within;
+  while (suspension_.load() == Suspension::asked && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(5ms);
+}
 
 Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const Network& network,
                        const Data& data, RunControl& control,

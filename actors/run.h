@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -111,15 +112,31 @@ struct RunSummary {
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 
-/// How others talk to a run that goes on. Thread- and signal-safe.
+/// How others talk to a run that goes on. Thread-safe; stop() is signal-safe, too.
 class RunControl {
  public:
   /// Workers finish their step; everything is evaluated and written; run() returns.
   void stop() noexcept { stop_.store(true); }
   bool stopping() const noexcept { return stop_.load(); }
 
+  /// To be called before this process is stopped (SIGTSTP): stops the workers' processes and the run's
+  /// clock, so that nobody is taken for dead and no training time goes by. Returns when that is done,
+  /// or after `within`: there may be no run yet, or no longer.
+  void suspend(std::chrono::milliseconds within);
+  /// After it, from the same thread: all goes on.
+  void go_on() noexcept { suspension_.store(Suspension::none); }
+
+  // The run's side.
+  bool suspending() const noexcept { return suspension_.load() != Suspension::none; }
+  void stands_still() noexcept {
+    auto asked = Suspension::asked;
+    suspension_.compare_exchange_strong(asked, Suspension::done);
+  }
+
  private:
+  enum class Suspension : std::uint8_t { none, asked, done };
   std::atomic<bool> stop_{false};
+  std::atomic<Suspension> suspension_{Suspension::none};
 };
 
 /// Checks options against each other before anything is built. One message that names the option

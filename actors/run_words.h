@@ -51,7 +51,7 @@ inline constexpr std::uint64_t kLastState = ~0ull;
 
 /// What one worker, or rather all who had its rank, has done.
 struct alignas(64) SeatWords {
-  std::atomic<std::int64_t> alive_at{0};     ///< wall_seconds() in ns, when it last showed
+  std::atomic<std::int64_t> alive_at{0};     ///< by the run's clock, in ns: when it last showed
   std::atomic<std::uint64_t> steps{0};       ///< gradients
   std::atomic<bool> claimed{false};          ///< has a step of the budget that it has not taken yet
   std::atomic<std::uint32_t> generation{0};  ///< how many had the rank before; set before it sits

@@ -43,6 +43,9 @@ class ServiceHost : public ActorHost {
 
  private:
   using Clock = caf::actor_clock;  // of the system: virtual under CAF's deterministic scheduler
+  /// The time for which the run was suspended, so far.
+  caf::timespan suspended() const;
+  Clock::time_point run_time() const { return actor_->clock().now() - suspended(); }
   void restore();
   void wait_until(Clock::time_point deadline);
   void resume(std::coroutine_handle<> parked);
@@ -54,7 +57,7 @@ class ServiceHost : public ActorHost {
   Inbox inbox_;
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
-  Clock::time_point deadline_{};
+  Clock::time_point deadline_{};  // as run_time() counts: a suspension makes nobody late
   Clock::time_point armed_for_ = Clock::time_point::max();  // the next Tick that was asked for
   bool ended_ = false;
   std::uint64_t handled_ = 0;

@@ -82,7 +82,7 @@ class WorkerHost final : public ActorHost, public Rider {
   int began_again_in_a_row_ = 0;
   double coordination_ = 0;   // seconds of CPU and of waiting that the seat does not have yet
   MeteredMath metered_math_;  // adds to coordination_
-  double begun_at_ = 0;       // wall_seconds() up to which the seat has the training time
+  double begun_at_ = 0;       // context_.now() up to which the seat has the training time
   std::map<std::string, std::uint64_t, std::less<>> counted_;  // what the seat has of counts()
   double reported_at_ = 0;
   std::uint64_t reported_steps_ = 0;

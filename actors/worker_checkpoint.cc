@@ -22,9 +22,9 @@ void WorkerHost::answer_checkpoint() {
     if (asked == 0 || saved_ == asked || boundary() < words.at.load()) return;
     if (!save(asked) || !context_.pauses()) return;
     const double until =
-        wall_seconds() + kWaits * context_.patience(std::max<std::uint64_t>(1, context_.common()));
+        context_.now() + kWaits * context_.patience(std::max<std::uint64_t>(1, context_.common()));
     while (words.asked.load() == asked && words.released.load() < asked) {
-      if (context_.budget.stopped() || wall_seconds() > until) return;
+      if (context_.budget.stopped() || context_.now() > until) return;
       std::this_thread::sleep_for(200us);
     }
     if (words.asked.load() == asked) return;

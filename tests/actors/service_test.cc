@@ -113,6 +113,21 @@ TEST_F(Service, AShortWaitEndsInTimeThoughALongTimerIsPending) {
   EXPECT_EQ(counted(stage.service(1), "timeout"), 1u);
 }
 
+TEST_F(Service, TheTimeOfASuspensionCountsTowardsNoDeadline) {
+  RunClock& clock = stage.context().live.clock;
+  stage.begin();
+  stage.advance(4s);
+  const double wall = wall_seconds();
+  clock.suspend(wall - 90);  // as if it had lasted that long already
+  stage.advance(90s);
+  EXPECT_EQ(counted(leader, "timeout"), 0u) << "still suspended";
+  clock.go_on(wall);
+  stage.advance(500ms);
+  EXPECT_EQ(counted(leader, "timeout"), 0u) << "4.5 s without the suspension";
+  stage.advance(1s);
+  EXPECT_EQ(counted(leader, "timeout"), 1u);
+}
+
 TEST_F(Service, SaysForAWorkerWhatItsStateAnswers) {
   stage.begin();
   EXPECT_EQ(stage.context().words.seat(0).saved.load(), 0u);

@@ -26,7 +26,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }  // namespace
 
 RunningCommand::RunningCommand(const std::vector<std::string>& words,
-                               const std::vector<std::string>& environment) {
+                               const std::vector<std::string>& environment, Group group) {
   std::array<int, 2> output{}, errors{};
   EXPECT_EQ(pipe2(output.data(), O_CLOEXEC), 0);
   EXPECT_EQ(pipe2(errors.data(), O_CLOEXEC), 0);
@@ -35,6 +35,11 @@ RunningCommand::RunningCommand(const std::vector<std::string>& words,
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
+
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  if (group == Group::own) posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
 
   std::vector<std::string> all = environment;
   const auto is_cache = [](const std::string& e) { return e.starts_with("PACELINE_CACHE="); };
@@ -46,9 +51,11 @@ RunningCommand::RunningCommand(const std::vector<std::string>& words,
   std::vector<std::string> copy = words;
   std::vector<char*> arguments = pointers(copy), variables = pointers(all);
   EXPECT_EQ(
-      posix_spawnp(&pid_, arguments[0], &actions, nullptr, arguments.data(), variables.data()), 0)
+      posix_spawnp(&pid_, arguments[0], &actions, &attributes, arguments.data(), variables.data()),
+      0)
       << words[0];
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   close(output[1]);
   close(errors[1]);
   output_ = output[0];
