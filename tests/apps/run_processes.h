@@ -51,6 +51,9 @@ inline char state_of(pid_t pid) {
   return name_end == std::string::npos ? '\0' : line[name_end + 2];
 }
 
+/// Whether a child of ours has not ended yet, collected or not.
+inline bool runs(pid_t pid) { return state_of(pid) != 'Z' && state_of(pid) != '\0'; }
+
 inline std::vector<nlohmann::json> events(const std::filesystem::path& directory,
                                           const std::string& event) {
   std::vector<nlohmann::json> found;
