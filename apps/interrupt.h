@@ -4,8 +4,8 @@
 //   IN-1 No code of ours runs in a signal handler: the signals are blocked in every thread, and one
 //        thread reads them. So an Interrupt is made before any other thread is, and lives on the
 //        main thread's stack.
-//   IN-2 SIGINT and SIGTERM are heeded even where the starter ignored them, as a shell does for what it runs in
-//        the background.
+//   IN-2 SIGINT and SIGTERM are heeded even where the starter ignored them, as a shell does for what
+//        it runs in the background.
 #pragma once
 
 #include <sys/types.h>

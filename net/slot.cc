@@ -59,7 +59,7 @@ Word* claim(std::span<Word> words, std::uint64_t pin) {
   return nullptr;
 }
 
-/// XXH3: at the speed of memory, and one flipped bit never goes unseen.
+/// XXH3, 64 bits: at the speed of memory.
 std::uint64_t checksum(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
 }

@@ -133,7 +133,9 @@ TEST(Faults, LeaveARunWithTheErrorOfAnUndisturbedOneAndNothingBehind) {
   const TemporaryFolder folder;
   const int wanted = faults_wanted();
   const int steps = 50 * wanted + 600;
-  const Outcome calm = run_paceline(long_run(folder / "calm", steps, {}));
+  const auto deadline = kDeadline * (1 + wanted / 50);
+  const Outcome calm =
+      RunningCommand(paceline_words(long_run(folder / "calm", steps, {}))).wait(deadline);
   ASSERT_EQ(calm.exit_code, 0) << calm.errors;
 
   const std::uint64_t seed = test_seed();
@@ -156,7 +158,7 @@ TEST(Faults, LeaveARunWithTheErrorOfAnUndisturbedOneAndNothingBehind) {
     }
     std::this_thread::sleep_for(500ms);
   }
-  const Outcome outcome = process.wait(kDeadline);
+  const Outcome outcome = process.wait(deadline);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   EXPECT_GE(struck, wanted / 2) << "the run was too short for this machine";
   const json summary = json::parse(content(run / "summary.json"));
