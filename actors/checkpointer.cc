@@ -73,7 +73,7 @@ class Checkpointer {
   CheckpointWords& words_;
   const RunOptions& options_;
   const caf::actor run_;
-  double next_seconds_ = 0, asked_at_ = 0;  // training seconds; wall_seconds()
+  double next_seconds_ = 0, asked_at_ = 0;  // training seconds; by the run's clock
   std::uint64_t next_steps_ = 0;            // of each worker (or rounds) when armed, else of all
   std::optional<std::uint64_t> written_;    // steps of the last checkpoint
   std::vector<float> model_;                // [P + B]
@@ -141,13 +141,13 @@ bool Checkpointer::answered(Rank rank) const {
 }
 
 void Checkpointer::ask_for(std::uint64_t at) {
-  asked_at_ = wall_seconds();
+  asked_at_ = context_.now();
   words_.at.store(at);
   words_.asked.fetch_add(1);
 }
 
 bool Checkpointer::await_answers() {
-  double since = wall_seconds();
+  double since = context_.now();
   for (std::uint64_t before = 0;; std::this_thread::sleep_for(1ms)) {
     std::string missing;
     for (Rank rank = 0; rank < context_.place.workers(); ++rank)
@@ -156,7 +156,7 @@ bool Checkpointer::await_answers() {
                                context_.words.seat(rank).steps.load());
     if (missing.empty()) return true;
     if (context_.budget.stopped()) return false;
-    const double now = wall_seconds();
+    const double now = context_.now();
     if (const std::uint64_t steps = context_.live.steps.load(); steps != before) {
       before = steps;
       since = now;
@@ -169,13 +169,13 @@ bool Checkpointer::await_answers() {
 }
 
 /// Asks the centre until it is between two messages. Everything that workers told it before they
-/// answered is in its mailbox before the question.
+/// answered is in its mailbox before the question: their answers came through it.
 bool Checkpointer::save_centre() {
   const RoleActor& centre = context_.directory[context_.place.global().index];
   caf::scoped_actor self(system_);
   bool saved = false, failed = false;
-  for (const double until = wall_seconds() + patience();
-       !saved && !failed && wall_seconds() < until;) {
+  for (const double until = context_.now() + patience();
+       !saved && !failed && context_.now() < until;) {
     ask(&*self, centre, 10s, SaveState{})
         .receive([&](bool yes) { saved = yes; }, [&](const caf::error&) { failed = true; });
     if (!saved) std::this_thread::sleep_for(1ms);
@@ -208,6 +208,10 @@ std::optional<States> Checkpointer::states() {
   States found = pin_states();
   if (context_.protocol->has_centre())
     found.centre = context_.arenas->state_slot(context_.place.global()).pin();
+  if (context_.protocol->has_centre() && !found.centre) {
+    fault("no checkpoint: the centre's state cannot be read");
+    return std::nullopt;
+  }
   if (found.workers.empty()) return std::nullopt;
   return found;
 }
@@ -306,7 +310,7 @@ bool Checkpointer::write_all(const States& states) {
   }
   written_ = c.steps;
   record(CheckpointEvent{c.steps, files.value().path.string(), files.value().bytes,
-                         wall_seconds() - asked_at_, false});
+                         context_.now() - asked_at_, false});
   return true;
 }
 

@@ -19,6 +19,7 @@ Result<> Crew::seat(Rank rank) {
   const RoleActor& front = context_.directory[rank];
   Seat& seat = seats_[rank];
   context_.words.seat(rank).generation.store(seat.restarts);
+  context_.words.seat(rank).lost.store(false);
   seat.ready = false;
   if (processes_) {
     PACELINE_TRY(RemoteRider * rider, processes_->start(rank));
@@ -94,6 +95,7 @@ void Crew::await_next(Rank rank) {
 void Crew::leave_empty(Rank rank, State state) {
   const bool crashed = state == State::lost || seats_[rank].state == State::awaited;
   seats_[rank].state = state;
+  context_.words.seat(rank).lost.store(state == State::lost);
   tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
 }
 
@@ -149,7 +151,7 @@ void Crew::look_around() {
   const double limit = context_.options.patience > 0
                            ? context_.options.patience
                            : std::max(kLeastSilence, context_.patience(1));
-  if (stopped_at_ > 0 && wall_seconds() - stopped_at_ > limit) {
+  if (stopped_at_ > 0 && context_.now() - stopped_at_ > limit) {
     stopped_at_ = 0;
     for (const Rank rank : processes_->kill_silent(0))
       record(rank, fmt::format("worker {} does not end, {:.1f} s after it was told to: its process "
@@ -170,7 +172,7 @@ void Crew::record(Rank rank, std::string fault) {
 }
 
 void Crew::stop() {
-  if (stopped_at_ == 0) stopped_at_ = wall_seconds();
+  if (stopped_at_ == 0) stopped_at_ = context_.now();
   for (Rank rank = 0; rank < seats_.size(); ++rank) {
     if (const RoleActor& front = context_.directory[rank]) anonymously_tell(front, Stop{});
     if (seats_[rank].state == State::awaited) leave_empty(rank, State::ended);

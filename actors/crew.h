@@ -93,7 +93,7 @@ class Crew {
   std::vector<Seat> seats_;
   std::size_t ready_ = 0;  // of the first in each seat
   Error failure_;
-  double stopped_at_ = 0;  // wall_seconds(); 0: not yet
+  double stopped_at_ = 0;  // by the run's clock; 0: not yet
 };
 
 }  // namespace paceline

@@ -64,8 +64,13 @@ Result<Assessed> Evaluator::evaluate(const Snapshot& snapshot) {
 
 Result<> Evaluator::copy_leader(Address leader) {
   const Pin pin = context_.arenas->slot({leader, kParameters}).pin();
-  if (!pin)
+  if (!pin && context_.arenas->newest({leader, kParameters}) == 0)
     return fail(std::errc::resource_unavailable_try_again, "{} has published nothing yet",
+                context_.place.name(leader));
+  if (!pin)
+    return fail(std::errc::resource_unavailable_try_again,
+                "the newest parameters of {} cannot be read: their checksum does not match, or all "
+                "pins are taken: resume the run from a checkpoint",
                 context_.place.name(leader));
   context_.device->math().copy(flat(), {pin.bytes().data(), flat_.size()});
   complete_ = context_.place.role(leader) == Role::worker;
@@ -76,6 +81,7 @@ Result<> Evaluator::copy_mean() {
   std::vector<Pin> pins;
   std::vector<ConstVector> vectors;
   for (Rank r = 0; r < context_.place.workers(); ++r) {
+    if (context_.words.seat(r).lost.load()) continue;  // its parameters stand still
     Pin pin = context_.arenas->slot({context_.place.worker(r), kParameters}).pin();
     if (!pin) continue;  // a worker that never came to publish has no say
     vectors.emplace_back(pin.bytes().data(), context_.network.layout().elements);

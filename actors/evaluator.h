@@ -24,7 +24,8 @@ class Evaluator {
   Result<> prepare();
   /// @param leader  the role whose newest published parameters lead
   Result<Assessed> leader(Address leader, double t);
-  /// Of the mean of all workers' newest parameters, summed in rank order.
+  /// Of the mean of all workers' newest parameters, summed in rank order; who was given up has no
+  /// say.
   Result<Assessed> mean(double t);
   /// Writes the leader to `directory`/leader.safetensors: where its buffers cannot be estimated,
   /// with the initial ones, and says why.

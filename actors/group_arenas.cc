@@ -37,7 +37,8 @@ struct alignas(64) GroupArenas::CopyWords {
 /// Where everything lies, the same in every process.
 struct GroupArenas::Plan {
   std::vector<std::size_t> first_slot, state_slot, first_copy;
-  std::vector<std::vector<SlotShape>> slots;  // by group
+  std::vector<std::vector<SlotShape>> slots;    // by group
+  std::vector<std::vector<DamagedSlot>> named;  // the same slots, undamaged
 };
 
 GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& math,
@@ -46,6 +47,7 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
   plan.first_slot.resize(place.roles());
   plan.state_slot.resize(place.roles());
   plan.slots.resize(place.groups);
+  plan.named.resize(place.groups);
   std::vector<std::set<std::size_t>> elsewhere(place.groups);  // sizes of other groups' slots
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address a{i};
@@ -55,6 +57,12 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
     auto slots = protocol.slots(place.role(a), math, layout.elements, place);
     if (!slots.empty()) slots[kParameters].bytes += math.bytes(layout.buffer_elements);
     for (const SlotShape& shape : slots) {
+      const std::size_t index = plan.slots[home].size() - plan.first_slot[i];
+      plan.named[home].push_back({a,
+                                  index == kParameters
+                                      ? place.name(a) + "'s parameters"
+                                      : fmt::format("{}'s slot {}", place.name(a), index),
+                                  {}});
       plan.slots[home].push_back(shape);
       for (std::uint32_t group = 0; group < place.groups; ++group)
         if (group != home) elsewhere[group].insert(shape.bytes);
@@ -64,12 +72,17 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
     const std::size_t bytes = role == Role::worker   ? state.worker
                               : role == Role::global ? state.centre
                                                      : 0;
-    if (bytes > 0) plan.slots[home].push_back({bytes});
+    if (bytes > 0) {
+      plan.slots[home].push_back({bytes});
+      plan.named[home].push_back({a, place.name(a) + "'s state", {}});
+    }
   }
   for (std::uint32_t group = 0; group < place.groups; ++group) {
     plan.first_copy.push_back(plan.slots[group].size());
     for (const std::size_t bytes : elsewhere[group])
       plan.slots[group].insert(plan.slots[group].end(), kCopiesOfASize, SlotShape{bytes});
+    plan.named[group].resize(plan.slots[group].size(),
+                             {{}, fmt::format("group {}'s copy of another's", group), {}});
   }
   return plan;
 }
@@ -86,7 +99,7 @@ std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
 
 Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
-                                        const std::string& name, StateBytes state) {
+                                        const std::string& name, StateBytes state, bool checksums) {
   Plan planned = plan(protocol, math, layout, place, state);
   std::vector<Group> groups;
   for (std::uint32_t j = 0; j < place.groups; ++j) {
@@ -97,8 +110,9 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
     options.pins = std::max<std::size_t>(64, 4 * place.roles());
     const std::size_t copies = options.slots.size() - planned.first_copy[j];
     options.board_bytes = copies * sizeof(CopyWords);
+    options.checksums = checksums;
     PACELINE_TRY(Arena arena, Arena::create(options));
-    groups.push_back({std::move(arena), planned.first_copy[j]});
+    groups.push_back({std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
     for (CopyWords& copy : groups.back().copies()) std::construct_at(&copy);
   }
   return GroupArenas(place, std::move(planned), std::move(groups));
@@ -121,7 +135,7 @@ Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMa
                   "{} has other slots than this protocol and these workers: start both from the "
                   "same options",
                   segments[j]);
-    groups.push_back({std::move(arena), planned.first_copy[j]});
+    groups.push_back({std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
   }
   return GroupArenas(place, std::move(planned), std::move(groups));
 }
@@ -190,6 +204,17 @@ std::size_t GroupArenas::clear_pins(const ProcessIdentity& process) {
   std::size_t cleared = 0;
   for (Group& group : groups_) cleared += group.arena.clear_pins(process);
   return cleared;
+}
+
+std::vector<DamagedSlot> GroupArenas::damaged() const {
+  std::vector<DamagedSlot> found;
+  for (const Group& group : groups_)
+    for (std::size_t k = 0; k < group.named.size(); ++k)
+      if (const SlotDamage damage = group.arena.slot(k).damage(); damage != SlotDamage{}) {
+        found.push_back(group.named[k]);
+        found.back().damage = damage;
+      }
+  return found;
 }
 
 }  // namespace paceline

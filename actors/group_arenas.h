@@ -26,13 +26,22 @@ struct StateBytes {
   std::size_t worker = 0, centre = 0;
 };
 
+/// A slot in which checksums have found something.
+struct DamagedSlot {
+  Address owner;     ///< none of a copy, which is its group's
+  std::string what;  ///< for people: "worker 2's parameters"
+  SlotDamage damage;
+};
+
 class GroupArenas {
  public:
   /// Creates every group's arena, "NAME-group0" and so on; what does not fit fails here. Slots of
   /// parameters have room for the buffers behind them, other slots have not.
+  /// @param checksums  of all that is published (SL-8)
   static Result<GroupArenas> create(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place,
-                                    const std::string& name, StateBytes state = {});
+                                    const std::string& name, StateBytes state = {},
+                                    bool checksums = false);
   /// Attaches to those that another process has created.
   /// @param segments  its segments()
   static Result<GroupArenas> attach(const Protocol& protocol, const VectorMath& math,
@@ -56,12 +65,15 @@ class GroupArenas {
 
   /// Clears what a process that has ended had pinned, in every group. @return how many pins
   std::size_t clear_pins(const ProcessIdentity& process);
+  /// Where checksums have found that somebody wrote into what was published.
+  std::vector<DamagedSlot> damaged() const;
 
  private:
   struct CopyWords;
   struct Group {
     Arena arena;
-    std::size_t first_copy;  // slots before it are the roles'
+    std::size_t first_copy;          // slots before it are the roles'
+    std::vector<DamagedSlot> named;  // every slot, undamaged
     std::span<CopyWords> copies() const;
   };
   struct Plan;

@@ -25,6 +25,7 @@ namespace paceline {
 enum class LetterKind : std::uint16_t {
   // between roles
   packet = 1,
+  saved,
   // to a worker's process
   begin,
   stop,

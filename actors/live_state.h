@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "paceline/actors/place.h"
+#include "paceline/actors/run_clock.h"
 
 namespace paceline {
 
@@ -20,9 +21,11 @@ struct LiveState {
       std::numeric_limits<double>::quiet_NaN()};  ///< the leader's, evaluated last
   /// Of the last update, anybody's.
   std::atomic<double> learning_rate{std::numeric_limits<double>::quiet_NaN()};
-  std::atomic<double> begun{0};  ///< wall_seconds() when training began; 0: not yet
+  RunClock clock;
+  std::atomic<double> begun{0};  ///< by the clock, when training began; 0: not yet
   std::atomic<double> ended{0};  ///< the same when the last worker ended
 
+  /// @param now  by the clock
   double train_seconds(double now) const {
     const double since = begun.load(), until = ended.load();
     return since > 0 ? (until > 0 ? until : now) - since : 0;

@@ -47,6 +47,10 @@ struct Drain {
 };  ///< run -> services: how many messages have you handled, and do you only wait for more?
 struct SaveState {
 };  ///< checkpointer -> centre: put what you are made of into your slot; false: not now, you are busy
+struct Saved {  ///< worker -> centre, after all that it told it before: my state answers `request`
+  Rank rank = 0;
+  std::uint64_t request = 0;
+};
 struct Fetch {  ///< role -> courier: bring this slot to our group
   SlotRef slot;
   Address asker;             ///< who gets Fetched; nobody: a prefetch
@@ -108,7 +112,8 @@ enum class Placement : std::uint8_t { scheduled, detached };
 using RoleActor = Typed<caf::result<void>(Wire), caf::result<void>(Begin), caf::result<void>(Stop),
                         caf::result<void>(Tick), caf::result<void>(Fetched),
                         caf::result<void>(EngineEnded), caf::result<std::uint64_t, bool>(Drain),
-                        caf::result<void>(Seated), caf::result<bool>(SaveState)>;
+                        caf::result<void>(Seated), caf::result<bool>(SaveState),
+                        caf::result<void>(Saved)>;
 using CourierActor = Typed<caf::result<void>(Fetch), caf::result<std::uint64_t, bool>(Drain)>;
 using EvaluatorActor = Typed<caf::result<void>(Assess)>;
 using RecorderActor = Typed<caf::result<void>(Observation), caf::result<void>(Progressed),
@@ -124,6 +129,7 @@ PACELINE_LOCAL(Stop)
 PACELINE_LOCAL(Tick)
 PACELINE_LOCAL(Drain)
 PACELINE_LOCAL(SaveState)
+PACELINE_LOCAL(Saved)
 PACELINE_LOCAL(Fetch)
 PACELINE_LOCAL(Fetched)
 PACELINE_LOCAL(EngineReady)

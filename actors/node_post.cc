@@ -37,6 +37,8 @@ void NodePost::deliver(const Letter& letter) {
   switch (const auto kind = static_cast<LetterKind>(letter.kind)) {
     case LetterKind::packet:
       return anonymously_tell(context_.directory[letter.to], body<Wire>(letter));
+    case LetterKind::saved:
+      return anonymously_tell(context_.directory[letter.to], body<Saved>(letter));
     case LetterKind::fetch:
       return anonymously_tell(context_.couriers[context_.place.group(from)], body<Fetch>(letter));
     case LetterKind::score:

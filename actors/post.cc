@@ -60,6 +60,7 @@ RoleActor::behavior_type role_proxy(RoleActor::stateful_pointer<ProxyState>, Out
       },
       [](Seated) {},
       [](SaveState) { return false; },
+      [=](const Saved& saved) { out->send(letter(LetterKind::saved, to, self, saved)); },
   };
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <deque>
 #include <exception>
 #include <filesystem>
@@ -20,6 +21,7 @@
 #include "paceline/actors/resume.h"
 #include "paceline/actors/run_context.h"
 #include "paceline/actors/service.h"
+#include "paceline/actors/slot_watch.h"
 #include "paceline/actors/summary.h"
 #include "paceline/actors/worker_processes.h"
 #include "paceline/layers/atomic_file.h"
@@ -45,7 +47,8 @@ class Ride {
         post_(context, node, me()),
         processes_(context, node, post_.to_self()),
         crew_(system, context, me(),
-              options_.isolation == Isolation::process ? &processes_ : nullptr) {}
+              options_.isolation == Isolation::process ? &processes_ : nullptr),
+        slots_(context) {}
 
   Result<RunSummary> go() {
     Result<> all = success();
@@ -63,6 +66,7 @@ class Ride {
  private:
   caf::actor me() { return caf::actor_cast<caf::actor>(self_); }
   void listen();
+  void stand_still();
   Result<> ride();
   Result<> spawn();
   Result<> await_engines();
@@ -98,6 +102,7 @@ class Ride {
   NodePost post_;
   WorkerProcesses processes_;
   Crew crew_;
+  SlotWatch slots_;
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
   CheckpointerActor checkpointer_;
@@ -161,7 +166,19 @@ void Ride::listen() {
                  },
                  [&](Halted) { end_training(); },
                  [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
+  if (control_.suspending()) stand_still();
   crew_.look_around();
+  slots_.look();
+}
+
+/// From suspend() to go_on(): this process is about to stop, and its workers' stop with it.
+void Ride::stand_still() {
+  context_.live.clock.suspend(wall_seconds());
+  processes_.signal_all(SIGSTOP);
+  control_.stands_still();
+  while (control_.suspending()) std::this_thread::sleep_for(5ms);
+  context_.live.clock.go_on(wall_seconds());
+  processes_.signal_all(SIGCONT);
 }
 
 Result<> Ride::await_engines() {
@@ -184,7 +201,7 @@ Result<> Ride::prepare_evaluator() {
 void Ride::train() {
   const double before = options_.resume ? options_.resume->train_seconds : 0;
   assessed_at_ = before;
-  context_.live.begun.store(wall_seconds() - before);
+  context_.live.begun.store(context_.now() - before);
   if (options_.resume) tell_of_resume();
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
@@ -196,7 +213,7 @@ void Ride::train() {
     listen();
     look_around();
   }
-  context_.live.ended.store(wall_seconds());
+  context_.live.ended.store(context_.now());
   if (summary_.ended_by.empty())
     summary_.ended_by = crew_.lost() ? "error" : "steps";
 }
@@ -263,8 +280,9 @@ void Ride::assess(Assess::What what, Address of) {
 void Ride::assessed(const Assessed& result) {
   if (result.last) assessing_ = false;
   summary_.evaluation_cpu_seconds += result.cpu_seconds;
-  if (result.failure.code == std::errc::resource_unavailable_try_again)
-    return;  // nothing published yet
+  if (result.failure.code == std::errc::resource_unavailable_try_again &&
+      result.what != Assess::What::checkpoint)
+    return;  // nothing published yet, or damaged
   if (result.failure.code) {
     if (!failure_.code) failure_ = result.failure;
     return stop("error");
@@ -288,10 +306,10 @@ void Ride::await_assessment() {
 /// Lets leaders handle what the workers sent last, and centres publish: an exit message would
 /// overtake that.
 void Ride::drain() {
-  const double until = wall_seconds() + context_.patience(options_.tau_global);
+  const double until = context_.now() + context_.patience(options_.tau_global);
   bool settled = false;
   for (std::uint64_t before = 1, after = 0;
-       (before != after || !settled) && wall_seconds() < until;) {
+       (before != after || !settled) && context_.now() < until;) {
     before = std::exchange(after, 0);
     settled = true;
     const auto drained = [&](const auto& actor) {
@@ -346,6 +364,7 @@ Result<> Ride::finish(double started) {
 }
 
 void Ride::count_up() {
+  slots_.look();
   summary_.test_error_leader = last_leader_ ? last_leader_->error : NAN;
   summary_.test_error_mean = last_mean_ ? last_mean_->error : NAN;
   summary_.train_seconds = context_.train_seconds();
@@ -372,6 +391,7 @@ void Ride::count_up() {
     add_counts(seat.counts.read());
   }
   for (const ServiceHost& service : services_) add_counts(service.counts());
+  if (options_.slot_checksums) summary_.events["damaged"] = slots_.found();
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 
@@ -450,6 +470,13 @@ void Ride::report(const char* phase) {
 
 }  // namespace
 
+void RunControl::suspend(std::chrono::milliseconds within) {
+  suspension_.store(Suspension::asked);
+  const auto until = std::chrono::steady_clock::now() + within;
+  while (suspension_.load() == Suspension::asked && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(5ms);
+}
+
 Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const Network& network,
                        const Data& data, RunControl& control,
                        const std::function<void(const Progress&)>& progress) {
@@ -467,7 +494,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
                                                 network.layout(), context.place, node.name(),
-                                                context.state_bytes()));
+                                                context.state_bytes(), options.slot_checksums));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
   return Ride(system, context, node, control, progress).go();

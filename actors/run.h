@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -70,6 +71,7 @@ struct RunOptions {
   double evaluate_every = 10;  ///< seconds of training
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
+  bool slot_checksums = false;  ///< of what is published: nobody uses what does not match
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
   std::uint32_t keep_checkpoints = 3;  ///< how many, the newest
@@ -110,15 +112,31 @@ struct RunSummary {
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 
-/// How others talk to a run that goes on. Thread- and signal-safe.
+/// How others talk to a run that goes on. Thread-safe; stop() is signal-safe, too.
 class RunControl {
  public:
   /// Workers finish their step; everything is evaluated and written; run() returns.
   void stop() noexcept { stop_.store(true); }
   bool stopping() const noexcept { return stop_.load(); }
 
+  /// To be called before this process is stopped (SIGTSTP): stops the workers' processes and the run's
+  /// clock, so that nobody is taken for dead and no training time goes by. Returns when that is done,
+  /// or after `within`: there may be no run yet, or no longer.
+  void suspend(std::chrono::milliseconds within);
+  /// After it, from the same thread: all goes on.
+  void go_on() noexcept { suspension_.store(Suspension::none); }
+
+  // The run's side.
+  bool suspending() const noexcept { return suspension_.load() != Suspension::none; }
+  void stands_still() noexcept {
+    auto asked = Suspension::asked;
+    suspension_.compare_exchange_strong(asked, Suspension::done);
+  }
+
  private:
+  enum class Suspension : std::uint8_t { none, asked, done };
   std::atomic<bool> stop_{false};
+  std::atomic<Suspension> suspension_{Suspension::none};
 };
 
 /// Checks options against each other before anything is built. One message that names the option

@@ -83,7 +83,9 @@ struct RunContext {
     return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
   }
 
-  double train_seconds() const { return live.train_seconds(wall_seconds()); }
+  /// The run's clock, in seconds: for deadlines and signs of life.
+  double now() const { return live.clock.now(wall_seconds()); }
+  double train_seconds() const { return live.train_seconds(now()); }
   /// How much of the budget is used, in the middle of the step that is being taken: by the clock, by
   /// the steps of all, or, where no order of events may matter, by one's own.
   /// @param own  gradients that the asker has taken; @return in [0, 1]

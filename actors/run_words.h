@@ -51,7 +51,7 @@ inline constexpr std::uint64_t kLastState = ~0ull;
 
 /// What one worker, or rather all who had its rank, has done.
 struct alignas(64) SeatWords {
-  std::atomic<std::int64_t> alive_at{0};     ///< wall_seconds() in ns, when it last showed
+  std::atomic<std::int64_t> alive_at{0};     ///< by the run's clock, in ns: when it last showed
   std::atomic<std::uint64_t> steps{0};       ///< gradients
   std::atomic<bool> claimed{false};          ///< has a step of the budget that it has not taken yet
   std::atomic<std::uint32_t> generation{0};  ///< how many had the rank before; set before it sits
@@ -60,8 +60,11 @@ struct alignas(64) SeatWords {
   std::atomic<double> coordination_seconds{0}, train_seconds{0};
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
   std::atomic<bool> gone{false};        ///< ended, and nobody has begun in its place
+  std::atomic<bool> lost{false};        ///< ended before its time, and nobody will come
   std::atomic<std::uint64_t> place{0};  ///< its last boundary, as CheckpointWords::at counts
-  std::atomic<std::uint64_t> saved{0};  ///< the last request that its state answers
+  /// The last request that its state answers; where there is a centre, that has by then all that the
+  /// worker had sent it (Saved).
+  std::atomic<std::uint64_t> saved{0};
   std::atomic<bool> continues{false};   ///< its state is where the next rider begins
   CountWords counts;
 };
@@ -75,7 +78,7 @@ struct alignas(64) RunWords {
 
   SeatWords& seat(Rank rank) { return reinterpret_cast<SeatWords*>(this + 1)[rank]; }
 
-  static std::size_t bytes(std::uint32_t seats) {
+  static constexpr std::size_t bytes(std::uint32_t seats) {
     return sizeof(RunWords) + seats * sizeof(SeatWords);
   }
   /// Makes a run's words, all at their beginning.

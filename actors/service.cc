@@ -1,5 +1,6 @@
 #include "paceline/actors/service.h"
 
+#include <cmath>
 #include <exception>
 
 namespace paceline {
@@ -13,14 +14,14 @@ bool ServiceHost::start(ReceiveOp& op) {
   op.ok = inbox_.take(op.wanted, op.got);
   if (op.ok || op.within.count() == 0) return true;
   receiving_ = &op;
-  wait_until(actor_->clock().now() + op.within);
+  wait_until(run_time() + op.within);
   return false;
 }
 
 bool ServiceHost::start(PinOp& op) {
   if (pin_or_fetch(op)) return true;
   pinning_ = &op;
-  wait_until(actor_->clock().now() + op.within);
+  wait_until(run_time() + op.within);
   return false;
 }
 
@@ -44,10 +45,9 @@ void ServiceHost::deliver(const Packet& packet) {
 }
 
 void ServiceHost::tick() {
-  const auto now = actor_->clock().now();
-  if (now >= armed_for_) armed_for_ = Clock::time_point::max();
+  if (actor_->clock().now() >= armed_for_) armed_for_ = Clock::time_point::max();
   if (!receiving_ && !pinning_) return;
-  if (now < deadline_) return wait_until(deadline_);
+  if (run_time() < deadline_) return wait_until(deadline_);
   resume(receiving_ ? std::exchange(receiving_, nullptr)->role
                     : std::exchange(pinning_, nullptr)->role);
 }
@@ -70,6 +70,10 @@ bool ServiceHost::save() {
   return true;
 }
 
+void ServiceHost::saved(const Saved& saved) {
+  context_.words.seat(saved.rank).saved.store(saved.request);
+}
+
 void ServiceHost::restore() {
   const StateShape& shape = context_.state(self());
   if (shape.bytes == 0) return;
@@ -77,12 +81,17 @@ void ServiceHost::restore() {
     restore_state(*this, shape, state.bytes());
 }
 
+caf::timespan ServiceHost::suspended() const {
+  const double wall = wall_seconds();
+  return caf::timespan(std::llround(1e9 * (wall - context_.live.clock.now(wall))));
+}
+
 void ServiceHost::wait_until(Clock::time_point deadline) {
   deadline_ = deadline;
-  if (deadline >= armed_for_) return;
-  armed_for_ = deadline;
-  const auto left =
-      std::max<caf::timespan>(deadline - actor_->clock().now(), caf::timespan::zero());
+  const Clock::time_point due = deadline + suspended();
+  if (due >= armed_for_) return;
+  armed_for_ = due;
+  const auto left = std::max<caf::timespan>(due - actor_->clock().now(), caf::timespan::zero());
   tell_after(actor_, RoleActor{actor_}, left, Tick{});
 }
 
@@ -128,6 +137,7 @@ RoleActor::behavior_type service(RoleActor::stateful_pointer<ServiceState> self,
       },
       [=](Seated) {},
       [=](SaveState) { return host->save(); },
+      [=](const Saved& saved) { host->saved(saved); },
   };
 }
 

@@ -36,11 +36,16 @@ class ServiceHost : public ActorHost {
   bool settled() const { return ended_ || (receiving_ && receiving_->wanted.kinds != 0); }
   /// Puts a centre's state into its slot. @return false when its role is in the middle of something
   bool save();
+  /// A worker's state answers a request, and what it had sent this role is here: says so to all.
+  void saved(const Saved& saved);
   /// Destroys the parked role, and its pins with it. After the actor's end.
   void clear() { role_ = {}; }
 
  private:
   using Clock = caf::actor_clock;  // of the system: virtual under CAF's deterministic scheduler
+  /// The time for which the run was suspended, so far.
+  caf::timespan suspended() const;
+  Clock::time_point run_time() const { return actor_->clock().now() - suspended(); }
   void restore();
   void wait_until(Clock::time_point deadline);
   void resume(std::coroutine_handle<> parked);
@@ -52,7 +57,7 @@ class ServiceHost : public ActorHost {
   Inbox inbox_;
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
-  Clock::time_point deadline_{};
+  Clock::time_point deadline_{};  // as run_time() counts: a suspension makes nobody late
   Clock::time_point armed_for_ = Clock::time_point::max();  // the next Tick that was asked for
   bool ended_ = false;
   std::uint64_t handled_ = 0;

@@ -1,5 +1,6 @@
 #include "paceline/actors/worker.h"
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
 
@@ -8,7 +9,9 @@
 namespace paceline {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+constexpr double kLongestNap = 60;  // seconds; a wait takes as many as it needs
+
+double seconds_of(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
 std::string words(const std::exception_ptr& error) {
   try {
@@ -35,9 +38,9 @@ WorkerHost::WorkerHost(RunContext& context, Rank rank)
 bool WorkerHost::start(GradientOp& op) {
   PACELINE_CHECK(seat_.claimed.load() || running(), "worker {}: a gradient beyond the budget",
                  self().index);
-  const double since = wall_seconds();
+  const double since = context_.now();
   op.loss = engine_->gradient(op.at, op.g, rng());
-  note_step_time(wall_seconds() - since);
+  note_step_time(context_.now() - since);
   seat_.claimed.store(false);  // not before: who ends in a gradient leaves the step to others
   context_.live.steps.fetch_add(1);
   seat_.steps.fetch_add(1);
@@ -128,7 +131,7 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
     end.crashed = !built;  // why, the run knows already
     if (built) wait_for_begin();
     if (built && begun_) {
-      begun_at_ = wall_seconds();
+      begun_at_ = context_.now();
       reported_at_ = context_.train_seconds();
       reported_steps_ = steps();
       seat_.saved.store(0);
@@ -156,7 +159,7 @@ void WorkerHost::wait_for_begin() {
 void WorkerHost::live_role() {
   role_ = context_.protocol->worker.start(*this);
   for (role_.resume(); !role_.done();) {
-    const double since = wall_seconds();
+    const double since = context_.now();
     std::coroutine_handle<> parked;
     if (receiving_) {
       ReceiveOp& op = *std::exchange(receiving_, nullptr);
@@ -167,7 +170,7 @@ void WorkerHost::live_role() {
       wait_for_pin(op);
       parked = op.role;
     }
-    coordination_ += wall_seconds() - since;
+    coordination_ += context_.now() - since;
     parked.resume();
   }
 }
@@ -254,23 +257,25 @@ void WorkerHost::note_step_time(double seconds) {
 }
 
 void WorkerHost::wait_for_message(ReceiveOp& op) {
-  const auto until = Clock::now() + op.within;
+  const double until = context_.now() + seconds_of(op.within);
   std::unique_lock lock(mutex_);
   while (!(op.ok = inbox_.take(op.wanted, op.got))) {
     if (context_.budget.stopped() && op.wanted.kinds != 0) return;  // a pause goes on
-    if (changed_.wait_until(lock, until) == std::cv_status::timeout) {
-      op.ok = inbox_.take(op.wanted, op.got);
-      return;
-    }
+    const double left = until - context_.now();
+    if (left <= 0) return;
+    changed_.wait_for(lock, std::chrono::duration<double>(std::min(left, kLongestNap)));
   }
 }
 
 void WorkerHost::wait_for_pin(PinOp& op) {
-  const auto until = Clock::now() + op.within;
+  const double until = context_.now() + seconds_of(op.within);
   std::unique_lock lock(mutex_);
-  const bool answered = changed_.wait_until(
-      lock, until, [&] { return fetched_ == ticket() || context_.budget.stopped(); });
-  if (answered) pin_fetched(op);
+  while (fetched_ != ticket() && !context_.budget.stopped()) {
+    const double left = until - context_.now();
+    if (left <= 0) return;
+    changed_.wait_for(lock, std::chrono::duration<double>(std::min(left, kLongestNap)));
+  }
+  pin_fetched(op);
 }
 
 void WorkerHost::report_progress(double loss) {
@@ -287,7 +292,7 @@ void WorkerHost::report_progress(double loss) {
 
 /// Adds what the seat does not have yet.
 void WorkerHost::write_figures() {
-  const double now = wall_seconds();
+  const double now = context_.now();
   seat_.train_seconds.fetch_add(now - std::exchange(begun_at_, now));
   seat_.coordination_seconds.fetch_add(std::exchange(coordination_, 0.0));
   for (const auto& [name, n] : counts())
@@ -327,6 +332,7 @@ RoleActor::behavior_type front(RoleActor::stateful_pointer<FrontState> self,
       },
       [=](Seated seated) { state(self).rider = seated.rider; },
       [=](SaveState) { return false; },
+      [=](const Saved&) {},
   };
 }
 

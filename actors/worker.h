@@ -75,13 +75,14 @@ class WorkerHost final : public ActorHost, public Rider {
   ReceiveOp* receiving_ = nullptr;  // at most one of the two: what the role waits for
   PinOp* pinning_ = nullptr;
   std::uint64_t boundary_steps_ = 0;  // steps() at the last boundary
+  std::uint64_t saved_ = 0;           // the last request that it answered
   SeatWords& seat_;
   StepTimes step_times_;
   std::uint64_t began_again_at_ = 0;  // steps()
   int began_again_in_a_row_ = 0;
   double coordination_ = 0;   // seconds of CPU and of waiting that the seat does not have yet
   MeteredMath metered_math_;  // adds to coordination_
-  double begun_at_ = 0;       // wall_seconds() up to which the seat has the training time
+  double begun_at_ = 0;       // context_.now() up to which the seat has the training time
   std::map<std::string, std::uint64_t, std::less<>> counted_;  // what the seat has of counts()
   double reported_at_ = 0;
   std::uint64_t reported_steps_ = 0;

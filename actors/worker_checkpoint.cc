@@ -1,4 +1,5 @@
 // A worker's part in checkpoints (actors/checkpointer.h), on the engine's thread.
+#include <stdexcept>
 #include <thread>
 
 #include "paceline/actors/worker.h"
@@ -18,12 +19,12 @@ void WorkerHost::answer_checkpoint() {
   seat_.place.store(boundary());
   for (;;) {
     const std::uint64_t asked = words.asked.load();
-    if (asked == 0 || seat_.saved.load() == asked || boundary() < words.at.load()) return;
+    if (asked == 0 || saved_ == asked || boundary() < words.at.load()) return;
     if (!save(asked) || !context_.pauses()) return;
     const double until =
-        wall_seconds() + kWaits * context_.patience(std::max<std::uint64_t>(1, context_.common()));
+        context_.now() + kWaits * context_.patience(std::max<std::uint64_t>(1, context_.common()));
     while (words.asked.load() == asked && words.released.load() < asked) {
-      if (context_.budget.stopped() || wall_seconds() > until) return;
+      if (context_.budget.stopped() || context_.now() > until) return;
       std::this_thread::sleep_for(200us);
     }
     if (words.asked.load() == asked) return;
@@ -34,18 +35,22 @@ bool WorkerHost::save(std::uint64_t request) {
   if (context_.worker_state.bytes == 0) return false;
   auto loan = context_.arenas->state_slot(self()).loan();
   if (!loan) return false;  // the next boundary will do
-  const std::uint64_t place = steps() == boundary_steps_ ? boundary() : kBetween;
-  save_state(*this, context_.worker_state, place, engine_->stream(), engine_->buffers(),
+  const std::uint64_t at = steps() == boundary_steps_ ? boundary() : kBetween;
+  save_state(*this, context_.worker_state, at, engine_->stream(), engine_->buffers(),
              loan->bytes());
   std::move(*loan).publish();
-  seat_.saved.store(request);
+  saved_ = request;
+  if (context_.protocol->has_centre())  // which tells the rest, when it has what was sent to it
+    anonymously_tell(context_.directory[place().global().index], Saved{self().index, request});
+  else
+    seat_.saved.store(request);
   return true;
 }
 
 void WorkerHost::restore() {
   if (!seat_.continues.exchange(false)) return;
   const Pin state = context_.arenas->state_slot(self()).pin();
-  PACELINE_CHECK(state, "worker {} has no state to go on from", self().index);
+  if (!state) throw std::runtime_error("the state to go on from cannot be read");
   const StateHead head = state_head(state.bytes());
   StreamState stream = head.stream;
   if (head.fresh) stream = {.epoch = head.stream.epoch, .rng = engine_->stream().rng};

@@ -56,7 +56,7 @@ class Process {
     postman_ = spawn_postman(
         system_, mailbox_, &stop_, [this](const Letter& letter) { deliver(letter); },
         [this] {
-          seat_.alive_at.store(static_cast<std::int64_t>(1e9 * wall_seconds()));
+          seat_.alive_at.store(static_cast<std::int64_t>(1e9 * context_.now()));
           return !out_.flush();
         });
     spawn_engine(system_, &host_, front, run);

@@ -51,9 +51,14 @@ ProcessEnd WorkerProcesses::collect(Rank rank) {
   return *end;
 }
 
+void WorkerProcesses::signal_all(int signal) const {
+  for (const Seat& seat : seats_)
+    if (seat.child) seat.child.kill(signal);
+}
+
 std::vector<Rank> WorkerProcesses::kill_silent(double seconds) {
   std::vector<Rank> killed;
-  const auto before = static_cast<std::int64_t>(1e9 * (wall_seconds() - seconds));
+  const auto before = static_cast<std::int64_t>(1e9 * (context_.now() - seconds));
   for (Rank rank = 0; rank < seats_.size(); ++rank) {
     const std::int64_t alive_at = context_.words.seat(rank).alive_at.load();
     if (!seats_[rank].child || alive_at == 0 || alive_at > before) continue;

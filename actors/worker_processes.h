@@ -26,7 +26,9 @@ class WorkerProcesses {
   Result<RemoteRider*> start(Rank rank);
   /// After ProcessEnded: collects it and clears its pins. @return how it ended
   ProcessEnd collect(Rank rank);
-  /// Kills whoever has shown no life for `seconds`. @return their ranks
+  /// Sends a signal to all processes there are.
+  void signal_all(int signal) const;
+  /// Kills whoever has shown no life for `seconds` by the run's clock. @return their ranks
   std::vector<Rank> kill_silent(double seconds);
   std::int32_t pid(Rank rank) const { return seats_[rank].child.identity().pid; }
   /// Sends what waits for room in the workers' mailboxes; the postman's. @return whether some still

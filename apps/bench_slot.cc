@@ -32,9 +32,10 @@ double seconds(int times, Body body) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-Arena make_arena(std::size_t bytes) {
+Arena make_arena(std::size_t bytes, bool checksums) {
   // Slot 0 is published to; slot 1, which nobody reads, only lends its memory to the plain copy.
-  const ArenaOptions options{"bench-slot", 0, {{bytes}, {bytes}}};
+  ArenaOptions options{checksums ? "bench-checksums" : "bench-slot", 0, {{bytes}, {bytes}}};
+  options.checksums = checksums;
   auto shared = Arena::create(options);
   return shared ? std::move(shared).value() : Arena::local(options).value();
 }
@@ -57,23 +58,28 @@ std::vector<std::span<std::byte>> buffers_in_turn(Slot slot, std::span<const std
   return buffers;
 }
 
-nlohmann::json measure_publish(const Arena& arena) {
+nlohmann::json measure_publish(const Arena& arena, const Arena& checksummed) {
   const Slot slot = arena.slot(0);
   const std::vector<std::byte> from(slot.bytes(), std::byte{1});
   const auto plain = buffers_in_turn(arena.slot(1), from);
   buffers_in_turn(slot, from);
+  buffers_in_turn(checksummed.slot(0), from);
   const int times = static_cast<int>(kBytesARepeat / from.size());
-  std::vector<double> publishing, copying;
+  std::vector<double> publishing, copying, summing, checking;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
     publishing.push_back(seconds(times, [&](int) { publish(slot, from); }));
     copying.push_back(
         seconds(times, [&](int i) { std::memcpy(plain[i % 2].data(), from.data(), from.size()); }));
+    summing.push_back(seconds(times, [&](int) { publish(checksummed.slot(0), from); }));
+    checking.push_back(seconds(times, [&](int) { checksummed.slot(0).pin(); }));
   }
   const double bytes = static_cast<double>(from.size()) * times;
   return {{"bytes", from.size()},
           {"publish_bytes_per_second", bytes / median(publishing)},
           {"memcpy_bytes_per_second", bytes / median(copying)},
-          {"ratio", median(copying) / median(publishing)}};
+          {"ratio", median(copying) / median(publishing)},
+          {"checksummed_ratio", median(copying) / median(summing)},
+          {"checksummed_pin_microseconds", median(checking) / times * 1e6}};
 }
 
 double measure_pin(const Arena& arena) {
@@ -90,10 +96,10 @@ double measure_pin(const Arena& arena) {
 nlohmann::json bench_slot() {
   nlohmann::json report;
   for (const std::size_t bytes : {kMebibyte, 16 * kMebibyte, 64 * kMebibyte}) {
-    const Arena arena = make_arena(bytes);
+    const Arena arena = make_arena(bytes, false), checksummed = make_arena(bytes, true);
     report["memory"] = arena.segment().empty() ? "private" : "shared";
     report["huge_pages"] = arena.huge_pages();
-    report["results"].push_back(measure_publish(arena));
+    report["results"].push_back(measure_publish(arena, checksummed));
     report["pin_nanoseconds"] = measure_pin(arena);
   }
   return report;

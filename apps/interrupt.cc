@@ -15,12 +15,15 @@ namespace paceline {
 
 Result<std::unique_ptr<Interrupt>> Interrupt::watch(RunControl& control) {
   std::unique_ptr<Interrupt> made(new Interrupt);
-  sigset_t both;
-  sigemptyset(&both);
-  sigaddset(&both, SIGINT);
-  sigaddset(&both, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &both, &made->former_);
-  made->signals_ = signalfd(-1, &both, SFD_CLOEXEC | SFD_NONBLOCK);
+  sigset_t heeded;
+  sigemptyset(&heeded);
+  sigaddset(&heeded, SIGINT);
+  sigaddset(&heeded, SIGTERM);
+  struct sigaction stop {};
+  sigaction(SIGTSTP, nullptr, &stop);
+  if (stop.sa_handler != SIG_IGN) sigaddset(&heeded, SIGTSTP);  // else a shell without job control
+  pthread_sigmask(SIG_BLOCK, &heeded, &made->former_);
+  made->signals_ = signalfd(-1, &heeded, SFD_CLOEXEC | SFD_NONBLOCK);
   made->ended_ = eventfd(0, EFD_CLOEXEC);
   if (made->signals_ < 0 || made->ended_ < 0) {
     return fail_errno(errno, "cannot listen to signals");
@@ -46,6 +49,10 @@ void Interrupt::listen(RunControl& control) const {
     if (watched[1].revents != 0) return;
     signalfd_siginfo signal{};
     if (read(signals_, &signal, sizeof signal) != sizeof signal) continue;
+    if (signal.ssi_signo == SIGTSTP) {
+      stop_with_workers(control);
+      continue;
+    }
     // Arenas that a process leaves behind are swept by the next one.
     if (control.stopping()) _exit(kInterrupted);
     control.stop();
@@ -53,6 +60,19 @@ void Interrupt::listen(RunControl& control) const {
     std::fputs("paceline: finishing the step, then writing the results; once more ends at once\n",
                stderr);
   }
+}
+
+/// Stops this process as the signal would have done, and returns when it goes on.
+void Interrupt::stop_with_workers(RunControl& control) {
+  constexpr std::chrono::seconds kLongest{1};  // a run that is busy with a disk is not waited for
+  control.suspend(kLongest);
+  sigset_t stop, former;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  pthread_sigmask(SIG_UNBLOCK, &stop, &former);
+  raise(SIGTSTP);
+  pthread_sigmask(SIG_SETMASK, &former, nullptr);
+  control.go_on();
 }
 
 }  // namespace paceline

@@ -1,9 +1,11 @@
-// SIGINT and SIGTERM while a run goes on: the first asks it to end, the second ends the program.
+// Signals while a run goes on. Of SIGINT and SIGTERM the first asks it to end, the second ends the
+// program. SIGTSTP (Ctrl-Z) suspends it: this process stops when its workers' have, and they go on
+// with it.
 //   IN-1 No code of ours runs in a signal handler: the signals are blocked in every thread, and one
 //        thread reads them. So an Interrupt is made before any other thread is, and lives on the
 //        main thread's stack.
-//   IN-2 They are heeded even where the starter ignored them, as a shell does for what it runs in
-//        the background.
+//   IN-2 SIGINT and SIGTERM are heeded even where the starter ignored them, as a shell does for what
+//        it runs in the background.
 #pragma once
 
 #include <sys/types.h>
@@ -30,6 +32,7 @@ class Interrupt {
  private:
   Interrupt() = default;
   void listen(RunControl& control) const;
+  static void stop_with_workers(RunControl& control);
 
   int signals_ = -1, ended_ = -1;  // descriptors
   sigset_t former_{};

@@ -219,6 +219,10 @@ const std::vector<Row>& table() {
       patience(),
       count("restarts", "how often a worker that ends before its time is replaced",
             PACELINE_FIELD(run.restarts)),
+      flag("slot-checksums",
+           "check that nobody writes into published parameters: a pass more over them at every "
+           "publish, two at every read",
+           PACELINE_FIELD(run.slot_checksums)),
       checkpoint_every(),
       count("keep-checkpoints", "checkpoints that are kept, the newest",
             PACELINE_FIELD(run.keep_checkpoints)),

@@ -41,6 +41,7 @@ struct ArenaOptions {
   std::vector<MailboxShape> mailboxes = {};
   std::size_t board_bytes = 0;  ///< words of the users' own: zero at first, on a cache line
   bool huge_pages = true;       ///< ask for them; taken when the system gives them
+  bool checksums = false;       ///< of what is published (SL-8): a pass over it at publish and pins
 };
 
 class Arena {

@@ -12,7 +12,7 @@ namespace {
 constexpr char kMagicText[] = {'P', 'A', 'C', 'E', 'L', 'I', 'N', 'E'};
 constexpr auto kMagic = std::bit_cast<std::uint64_t>(kMagicText);
 constexpr std::uint64_t kByteOrder = 0x0102030405060708;
-constexpr std::uint64_t kLayoutVersion = 2;
+constexpr std::uint64_t kLayoutVersion = 3;
 
 // Far above any use, and their products and sums stay below 2^64.
 constexpr std::size_t kMostSlots = std::size_t{1} << 20;
@@ -100,6 +100,7 @@ void write_layout(void* memory, const ArenaOptions& options) {
     words->stride = round_up(words->bytes, kCacheLine);
     words->payload = from(words, end);
     words->pins = header->pins;
+    words->checksums = options.checksums ? 1 : 0;
     end += kBuffers * words->stride;
   }
   header->magic.store(kMagic);

@@ -18,6 +18,9 @@
 // the scan.
 #include "paceline/net/slot.h"
 
+#define XXH_INLINE_ALL  // header only: nothing for consumers to link
+#include <xxhash.h>
+
 #include <cstring>
 #include <functional>
 #include <thread>
@@ -56,6 +59,19 @@ Word* claim(std::span<Word> words, std::uint64_t pin) {
   return nullptr;
 }
 
+/// XXH3, 64 bits: at the speed of memory.
+std::uint64_t checksum(std::span<const std::byte> bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+/// Whether a pinned buffer holds what was published in it; if not, counts that in `found`.
+bool check(SlotWords& words, std::size_t buffer, Word& found) {
+  if (checksum(words.buffer(buffer)) == words.sum[buffer].load()) return true;
+  words.damaged_version.store(words.held[buffer].load());
+  found.fetch_add(1);
+  return false;
+}
+
 }  // namespace
 
 // ---- Pin ----
@@ -72,8 +88,10 @@ Pin& Pin::operator=(Pin&& other) noexcept {
 }
 
 Pin::~Pin() {
+  if (word_ == nullptr) return;
+  if (words_->checksums != 0) check(*words_, buffer_, words_->changed);
   // Release: partners are the scan in Slot::loan() and the next claim(), both stronger.
-  if (word_ != nullptr) word_->store(0, std::memory_order_release);
+  word_->store(0, std::memory_order_release);
 }
 
 std::uint64_t Pin::version() const { return word_ == nullptr ? 0 : words_->held[buffer_].load(); }
@@ -110,6 +128,7 @@ std::uint64_t Loan::publish() && {
 std::uint64_t Loan::publish_as(std::uint64_t version) && {
   PACELINE_CHECK(version != 0, "version 0 means that nothing was published");
   words_->held[buffer_].store(version);
+  if (words_->checksums != 0) words_->sum[buffer_].store(checksum(bytes()));
   words_->newest.store(encode_newest(publication_of(words_->newest.load()) + 1, buffer_));
   words_->loaned.store(0);
   words_ = nullptr;
@@ -160,10 +179,20 @@ Pin Slot::pin() const {
   // one, and a writer is far slower than this loop.
   for (;;) {
     const std::uint64_t now = words_->newest.load();
-    if (now == newest) return Pin(words_, word, buffer_of(newest));
+    if (now == newest) break;
     newest = now;
     word->store(own_word() | buffer_of(newest));
   }
+  const std::size_t buffer = buffer_of(newest);
+  if (words_->checksums != 0 && !check(*words_, buffer, words_->refused)) {
+    word->store(0);
+    return {};
+  }
+  return Pin(words_, word, buffer);
+}
+
+SlotDamage Slot::damage() const {
+  return {words_->refused.load(), words_->changed.load(), words_->damaged_version.load()};
 }
 
 void copy_block(std::span<std::byte> to, std::span<const std::byte> from) {

@@ -9,6 +9,9 @@
 //   SL-4 A half-written buffer is never visible: dying between loan and publish leaves the newest
 //        version as it was.
 //   SL-7 What was last published outlives its writer.
+//   SL-8 In an arena with checksums a buffer carries that of what was published in it. A pin of a
+//        buffer that does not match is refused; one that no longer matches when its pin goes was
+//        used, and is counted as well.
 // A slot has one loan at a time: a second one while the first is out is a bug and aborts. A process
 // that pins or loans was started by exec, not by fork alone (this_process() is read once).
 #pragma once
@@ -24,8 +27,16 @@ namespace paceline {
 class Slot;
 struct SlotWords;  // slot_internal.h
 
+/// What checksums have found in a slot so far; zeros in an arena without.
+struct SlotDamage {
+  std::uint64_t refused = 0;  ///< pins that found other bytes than were published: nobody used them
+  std::uint64_t changed = 0;  ///< pins under which the bytes changed
+  std::uint64_t version = 0;  ///< that it was found in last
+  bool operator==(const SlotDamage&) const = default;
+};
+
 /// Keeps one version in place and unchanged while it lives. Move-only. Empty when nothing was
-/// published yet, or when all pin words are taken. May outlive its Slot and a move of its Arena,
+/// published yet, when all pin words are taken, or when the checksum does not match. May outlive its Slot and a move of its Arena,
 /// not the Arena's end.
 class Pin {
  public:
@@ -81,6 +92,7 @@ class Slot {
   /// @return nothing, and busy() grows, when readers hold every buffer but the newest
   std::optional<Loan> loan() const;
   Pin pin() const;
+  SlotDamage damage() const;
 
  private:
   friend class Arena;

@@ -27,16 +27,24 @@ inline constexpr std::size_t kBuffers = 3;
 /// further on in the same mapping. Zeroed memory is a slot that nothing was published in.
 struct alignas(kCacheLine) SlotWords {
   // Written once, by the arena's creator.
-  std::uint64_t bytes = 0;    // of one buffer's payload
-  std::uint64_t stride = 0;   // from one buffer to the next, in bytes
-  std::uint64_t payload = 0;  // from this head to the first buffer, in bytes
-  std::uint64_t pins = 0;     // pin words that follow
+  std::uint64_t bytes = 0;      // of one buffer's payload
+  std::uint64_t stride = 0;     // from one buffer to the next, in bytes
+  std::uint64_t payload = 0;    // from this head to the first buffer, in bytes
+  std::uint64_t pins = 0;       // pin words that follow
+  std::uint64_t checksums = 0;  // whether buffers carry them
 
   // Written by the slot's writer alone.
   alignas(kCacheLine) Word newest = 0;
   Word held[kBuffers] = {};  // the version in each buffer; 0: none, or being written
   Word loaned = 0;
   Word busy = 0;
+
+  // With checksums alone: that of each buffer, written before it is published, and what readers
+  // have found (SlotDamage).
+  alignas(kCacheLine) Word sum[kBuffers] = {};
+  Word refused = 0;
+  Word changed = 0;
+  Word damaged_version = 0;
 
   std::span<Word> pin_words() { return {reinterpret_cast<Word*>(this + 1), pins}; }
   std::span<std::byte> buffer(std::size_t index) {

@@ -91,8 +91,8 @@ struct Diana {
       if (sent == 0) co_return;
       {
         Pin code = port.pin_held(port.self(), kCode);
-        math.add_decoded(memory, alpha, code.bytes());
-      }
+        if (code) math.add_decoded(memory, alpha, code.bytes());
+      }  // else it is damaged: the centre cannot read it either, and has everyone begin anew
       port.send(port.global(), Sent{sent}, round);
       std::optional<Next> next;
       for (int tries = 0; !next; ++tries) {

@@ -95,7 +95,10 @@ struct Easgd {
     if (answer.as<Taken>()) pushed = 0;
     if (!answer) {
       port.record_missing(pushed, "an acknowledgement", {{port.global()}});
-      port.send(port.global(), Push{pushed}, pushed);
+      if (port.pin_held(port.self(), kElastic))
+        port.send(port.global(), Push{pushed}, pushed);
+      else
+        pushed = 0;  // damaged: nobody can take it any more
     }
     co_return answer.as<Gone>().has_value();
   }

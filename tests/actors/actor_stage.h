@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <deque>
 #include <memory>
@@ -127,11 +128,13 @@ class ActorStage {
   std::vector<Observation> observed;
 
  private:
+  static constexpr std::uint32_t kSeats = 16;
   DeterministicSystem deterministic_;
   RunOptions options_;
   Network network_;
   Data data_;
-  RunWords words_{0};  // without seats: workers here are services
+  alignas(64) std::array<std::byte, RunWords::bytes(kSeats)> board_{};
+  RunWords& words_ = RunWords::make(board_, 0, kSeats);  // workers here are services
   RunContext context_;
   std::deque<ServiceHost> services_;
   std::deque<StagedWorker> workers_;

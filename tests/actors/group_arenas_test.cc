@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace paceline {
@@ -119,6 +121,39 @@ TEST_F(GroupArenasTest, APinnedCopyIsNeverWrittenOver) {
     for (const Rank leader : {0u, 1u, 2u}) arenas.fetch(1, {{leader}, kParameters});
   }
   EXPECT_EQ(first(pin), 1);
+}
+
+TEST_F(GroupArenasTest, ChecksumsNameTheSlotThatSomebodyWroteInto) {
+  arenas = GroupArenas::create(*find_protocol("lsgd"), vector_math_f32(), layout(), place, "c",
+                               {.worker = 64}, true)
+               .value();
+  for (const Rank worker : {0u, 4u}) publish(worker, 1);
+  EXPECT_TRUE(arenas.damaged().empty());
+  {
+    const Pin pin = arenas.pin(1, {{4}, kParameters}, 0);
+    const_cast<std::byte&>(pin.bytes()[kCount]) ^= std::byte{1};  // NOLINT: what is tested
+  }
+  EXPECT_FALSE(arenas.pin(1, {{4}, kParameters}, 0));
+  EXPECT_FALSE(arenas.fetch(0, {{4}, kParameters})) << "no copy is made of it";
+  EXPECT_TRUE(arenas.pin(0, {{0}, kParameters}, 0));
+  auto found = arenas.damaged();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].owner, place.worker(4));
+  EXPECT_EQ(found[0].what, "worker 4's parameters");
+  EXPECT_EQ(found[0].damage, (SlotDamage{2, 1, 1}));
+
+  publish(4, 2);
+  EXPECT_TRUE(arenas.fetch(0, {{4}, kParameters}));
+  const_cast<std::byte&>(arenas.pin(0, {{4}, kParameters}, 0).bytes()[0]) ^=  // NOLINT
+      std::byte{1};
+  EXPECT_FALSE(arenas.pin(0, {{4}, kParameters}, 0)) << "a copy has a checksum of its own";
+  std::move(*arenas.state_slot({5}).loan()).publish();
+  const_cast<std::byte&>(arenas.state_slot({5}).pin().bytes()[0]) ^= std::byte{1};  // NOLINT
+  EXPECT_FALSE(arenas.state_slot({5}).pin());
+  std::set<std::string> names;
+  for (const DamagedSlot& slot : arenas.damaged()) names.insert(slot.what);
+  EXPECT_EQ(names, (std::set<std::string>{"worker 4's parameters", "group 0's copy of another's",
+                                          "worker 5's state"}));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "paceline/actors/caf_compat.h"
@@ -127,6 +128,23 @@ TEST_F(ReplacementRun, WithoutRestartsTheOthersTakeTheSteps) {
   ASSERT_TRUE(summary) << summary.error().message;
   expect_whole(summary.value());
   EXPECT_EQ(faults().size(), 1u);
+}
+
+TEST_F(ReplacementRun, WhoIsGivenUpHasNoSayInTheMean) {
+  options.groups = 1;
+  options.workers = 2;
+  options.restarts = 0;
+  options.evaluate_every = 1e6;
+  fail_at("20:throw");
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  expect_whole(summary.value());
+  std::map<std::string, double> loss;
+  std::ifstream file(options.directory / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);)
+    if (const auto json = nlohmann::json::parse(line); json.at("event") == "evaluate")
+      loss[json.at("of")] = json.at("test_loss");
+  EXPECT_EQ(loss.at("mean"), loss.at("leader")) << "of the only one that is left";
 }
 
 TEST_F(ReplacementRun, WhenNobodyIsLeftTheRunIsAnErrorThatSaysWhereToLook) {

@@ -12,6 +12,7 @@
 
 #include "paceline/actors/caf_compat.h"
 #include "paceline/layers/safetensors.h"
+#include "paceline/net/arena.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -299,6 +300,74 @@ TEST_F(Run, MoreWorkersThanCoresWork) {
   const auto summary = go();
   ASSERT_TRUE(summary) << summary.error().message;
   EXPECT_EQ(summary.value().steps, 4u * options.workers);
+}
+
+TEST_F(Run, ChecksumsFindNothingWhereNobodyMeddlesAndChangeNoBit) {
+  options.mode = Mode::barrier;
+  options.deterministic = true;
+  std::vector<float> results[2];
+  for (const bool checksums : {false, true}) {
+    options.slot_checksums = checksums;
+    const auto summary = go();
+    ASSERT_TRUE(summary) << summary.error().message;
+    EXPECT_EQ(summary.value().events.count("damaged"), checksums ? 1u : 0u);
+    if (checksums) EXPECT_EQ(summary.value().events.at("damaged"), 0u);
+    results[checksums] =
+        read_safetensors(directory / "leader.safetensors", network.layout()).value();
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+TEST_F(Run, WhatSomebodyWritesIntoAPublishedSlotIsSaidOnceAndTheRunEndsWell) {
+  options.groups = 1;
+  options.workers = 2;
+  options.slot_checksums = true;
+  options.steps = 100;
+  options.evaluate = Evaluate::after;
+  std::thread meddler;
+  std::atomic<bool> stop{false};
+  on_progress = [&](const Progress& p) {
+    if (meddler.joinable() || p.steps == 0) return;
+    meddler = std::thread([&] {
+      // The first slots of the only group are those of its workers.
+      std::string segment;
+      for (const auto& entry : fs::directory_iterator("/dev/shm")) {
+        const std::string name = entry.path().filename();
+        const auto creator = Arena::creator("/" + name);
+        if (creator && *creator == this_process() && name.ends_with("-group0"))
+          segment = "/" + name;
+      }
+      const Arena arena = Arena::attach(segment, network.layout().hash()).value();
+      while (!stop) {
+        const Pin pin = arena.slot(0).pin();
+        // Whoever is in the middle of reading them does not stay finite, and begins again.
+        for (const std::byte& byte : pin.bytes().first(pin.bytes().size() / 2))
+          const_cast<std::byte&>(byte) = std::byte{0xff};  // NOLINT: what is tested
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    });
+  };
+  const auto summary = [&] {
+    const auto ended = go();
+    stop = true;
+    if (meddler.joinable()) meddler.join();
+    return ended;
+  }();
+  int said = 0;
+  for (const auto& line : metrics())
+    if (line.at("event") == "fault" &&
+        line.at("text").get<std::string>().find("worker 0's parameters") == 0) {
+      ++said;
+      EXPECT_EQ(line.at("worker"), 0);
+    }
+  EXPECT_EQ(said, 1);
+  if (summary) {
+    EXPECT_GT(summary.value().events.at("damaged"), 1u);
+    EXPECT_TRUE(std::isfinite(summary.value().test_error_leader));
+  } else {  // the last to lead is the one that nobody can read
+    EXPECT_NE(summary.error().message.find("checksum"), std::string::npos)
+        << summary.error().message;
+  }
 }
 
 TEST_F(Run, OneWorkerWorks) {

@@ -113,6 +113,29 @@ TEST_F(Service, AShortWaitEndsInTimeThoughALongTimerIsPending) {
   EXPECT_EQ(counted(stage.service(1), "timeout"), 1u);
 }
 
+TEST_F(Service, TheTimeOfASuspensionCountsTowardsNoDeadline) {
+  RunClock& clock = stage.context().live.clock;
+  stage.begin();
+  stage.advance(4s);
+  const double wall = wall_seconds();
+  clock.suspend(wall - 90);  // as if it had lasted that long already
+  stage.advance(90s);
+  EXPECT_EQ(counted(leader, "timeout"), 0u) << "still suspended";
+  clock.go_on(wall);
+  stage.advance(500ms);
+  EXPECT_EQ(counted(leader, "timeout"), 0u) << "4.5 s without the suspension";
+  stage.advance(1s);
+  EXPECT_EQ(counted(leader, "timeout"), 1u);
+}
+
+TEST_F(Service, SaysForAWorkerWhatItsStateAnswers) {
+  stage.begin();
+  EXPECT_EQ(stage.context().words.seat(0).saved.load(), 0u);
+  anonymously_tell(stage.context().directory[here.index], Saved{0, 3});
+  stage.run();
+  EXPECT_EQ(stage.context().words.seat(0).saved.load(), 3u);
+}
+
 TEST_F(Service, AnswersWithGoneOnceItsRoleHasEnded) {
   StagedWorker& asker = stage.add_worker(0, nullptr, 0);
   stage.begin();
@@ -150,9 +173,10 @@ TEST_F(Service, BuffersLieBehindPublishedParametersAndNobodyElseWritesThere) {
   layout.elements = stage.dimension();
   layout.buffer_elements = 32;
   RunContext& context = stage.context();
-  context.arenas = std::make_unique<GroupArenas>(
-      GroupArenas::create(*find_protocol("easgd"), context.device->math(), layout, context.place, "service")
-          .value());
+  context.arenas = std::make_unique<GroupArenas>(GroupArenas::create(*find_protocol("easgd"),
+                                                                     context.device->math(), layout,
+                                                                     context.place, "service")
+                                                     .value());
   const std::size_t parameters = 4 * layout.elements, buffers = 4 * layout.buffer_elements;
   Buffered host(context, worker);
   for (const std::uint32_t slot : {kParameters, 1u}) {
@@ -221,6 +245,44 @@ TEST(LsgdOnActors, BarrierEqualsVirtualTimeBitForBit) {
       expected.push_back(e->rank);
   EXPECT_EQ(led, expected);
   EXPECT_GE(led.size(), 4u);
+}
+
+/// Takes no gradient, but does something in its first step.
+class FirstStep final : public GradientEngine {
+ public:
+  explicit FirstStep(std::function<void()> what) : what_(std::move(what)) {}
+  double gradient(ConstVector, Vector g, Rng&) override {
+    vector_math_f32().fill(g, 0);
+    if (what_) std::exchange(what_, nullptr)();
+    return 1;
+  }
+
+ private:
+  std::function<void()> what_;
+};
+
+TEST(EasgdOnActors, APushThatSomebodyWroteIntoIsLostAndTheNextOneCounts) {
+  constexpr std::uint32_t kElastic = 1;
+  const Protocol& easgd = *find_protocol("easgd");
+  ActorStage stage(easgd, {1, 1}, {{"tau", "1"}, {"beta", "0.9"}}, Sgd{});
+  RunContext& context = stage.context();
+  context.arenas = std::make_unique<GroupArenas>(
+      GroupArenas::create(easgd, context.device->math(), context.network.layout(), context.place,
+                          "easgd", {}, true)
+          .value());
+  StagedWorker& worker =
+      stage.add_worker(0, std::make_unique<FirstStep>([&] {
+                         const Pin pin = context.arenas->slot({{0}, kElastic}).pin();
+                         ASSERT_TRUE(pin);
+                         const_cast<std::byte&>(pin.bytes()[9]) ^=  // NOLINT
+                             std::byte{1};
+                       }),
+                       3);
+  stage.begin();
+  for (int i = 0; i < 10; ++i) stage.advance(10s);
+  EXPECT_EQ(worker.steps(), 3u);
+  EXPECT_EQ(counted(stage.service(0), "elastic"), 2u);
+  EXPECT_EQ(context.arenas->damaged().size(), 1u);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -24,7 +24,7 @@ constexpr const char* kTool = PACELINE_AGAINST_PYTORCH;
 
 Outcome against_pytorch(std::vector<std::string> words) {
   words.insert(words.begin(), {"/usr/bin/python3", kTool, "--paceline", PACELINE_PROGRAM});
-  return ChildProcess(words).wait(std::chrono::seconds(300));
+  return RunningCommand(words).wait(std::chrono::seconds(300));
 }
 
 class AgainstPyTorch : public ::testing::Test {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 
 namespace paceline {
 namespace {

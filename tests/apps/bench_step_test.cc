@@ -8,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -82,10 +82,10 @@ TEST(BenchStep, ATableForPeople) {
 TEST(BenchStep, OnRequestEachLineIsAnsweredWithItsSteps) {
   const TemporaryFolder folder;
   std::ofstream(folder / "small.net") << kSmall;
-  ChildProcess child({"sh", "-c",
-                      "printf 'a\\n\\nlast' | " + std::string(PACELINE_PROGRAM) +
-                          " bench step --batch 8 --on-request 4 --network " +
-                          (folder / "small.net").string()});
+  RunningCommand child({"sh", "-c",
+                        "printf 'a\\n\\nlast' | " + std::string(PACELINE_PROGRAM) +
+                            " bench step --batch 8 --on-request 4 --network " +
+                            (folder / "small.net").string()});
   const Outcome outcome = child.wait(std::chrono::seconds(60));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   std::istringstream lines(outcome.output);

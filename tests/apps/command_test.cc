@@ -5,7 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -40,7 +40,7 @@ TEST(Command, PrintConfigIsAFileThatGivesItselfBack) {
 }
 
 TEST(Command, OutputThatCannotBeWrittenIsAMistake) {
-  ChildProcess child({"sh", "-c", std::string(PACELINE_PROGRAM) + " help > /dev/full"});
+  RunningCommand child({"sh", "-c", std::string(PACELINE_PROGRAM) + " help > /dev/full"});
   const Outcome outcome = child.wait(std::chrono::seconds(60));
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.errors, HasSubstr("standard output"));

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -52,7 +52,7 @@ void expect_whole_files(const std::filesystem::path& run) {
 TEST(FullDisk, ALimitOnFileSizesThatLetsNoArenaBeMadeIsToldBeforeTheRunBegins) {
   const TemporaryFolder folder;
   // Of 1024 bytes each: smaller than an arena, larger than the configuration.
-  ChildProcess child(
+  RunningCommand child(
       {"bash", "-c",
        std::string("ulimit -f 64; exec ") + PACELINE_PROGRAM + kTrain + (folder / "run").string()});
   const Outcome outcome = child.wait(kDeadline);
@@ -66,7 +66,7 @@ void train_on_small_disk(int kibibytes, const std::string& file_that_does_not_fi
   const TemporaryFolder disk, copies;
   const std::string mount =
       fmt::format("mount -t tmpfs -o size={}k tmpfs {}", kibibytes, disk.path().string());
-  ChildProcess probe({"unshare", "--mount", "--map-root-user", "bash", "-c", mount});
+  RunningCommand probe({"unshare", "--mount", "--map-root-user", "bash", "-c", mount});
   const Outcome probed = probe.wait(kDeadline);
   if (probed.exit_code != 0) GTEST_SKIP() << "no mount is permitted here: " << probed.errors;
 
@@ -74,7 +74,7 @@ void train_on_small_disk(int kibibytes, const std::string& file_that_does_not_fi
   const std::string script =
       fmt::format("{} && {}{}{run}; code=$?; cp -r {run} {}; exit $code", mount, PACELINE_PROGRAM,
                   kTrain, copies.path().string(), fmt::arg("run", (disk / "run").string()));
-  ChildProcess child({"unshare", "--mount", "--map-root-user", "bash", "-c", script});
+  RunningCommand child({"unshare", "--mount", "--map-root-user", "bash", "-c", script});
   const Outcome outcome = child.wait(kDeadline);
   expect_one_line_and_exit_code_2(outcome);
   EXPECT_THAT(outcome.errors, ::testing::HasSubstr(file_that_does_not_fit));

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "layers/input/image_encoder.h"
 #include "temporary_folder.h"
 
@@ -71,7 +71,7 @@ TEST(ImageRun, AFolderThatGoesAwayEndsTheRunWithOneError) {
   write_image_folder(folder / "set", 2, 10, 4);
   Words words = train(folder, "run");
   *std::ranges::find(words, "--steps") = "--minutes";
-  ChildProcess child(paceline_words(words));
+  RunningCommand child(paceline_words(words));
   ASSERT_TRUE(child.wait_for_text("images/s", std::chrono::seconds(600)));
   std::filesystem::remove_all(folder / "set");
   const Outcome outcome = child.wait(std::chrono::seconds(600));
@@ -88,7 +88,7 @@ TEST(ImageRun, AFolderThatGoesAwayLeavesTheCentreInACheckpoint) {
   Words words = train(folder, "run", {"--protocol", "easgd"});
   *std::ranges::find(words, "--steps") = "--minutes";
   *std::ranges::find(words, "lenet") = folder / "small.net";
-  ChildProcess child(paceline_words(words));
+  RunningCommand child(paceline_words(words));
   ASSERT_TRUE(child.wait_for_text("images/s", std::chrono::seconds(600)));
   std::filesystem::remove_all(folder / "set");
   const Outcome outcome = child.wait(std::chrono::seconds(600));

@@ -6,8 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "apps/child_process.h"
 #include "apps/data_files.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {

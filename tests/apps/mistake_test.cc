@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "apps/child_process.h"
 #include "apps/data_files.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <thread>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -67,7 +67,7 @@ bool wait_for_checkpoint(const std::filesystem::path& run, const std::string& be
 
 TEST(Resume, AnInterruptedRunGoesOnWhereItWas) {
   const TemporaryFolder folder;
-  ChildProcess child(paceline_words(
+  RunningCommand child(paceline_words(
       small_run(folder / "run", {"--minutes", "10", "--checkpoint-every", "10m"})));
   ASSERT_TRUE(child.wait_for_text("images/s", kDeadline));
   child.send(SIGINT);
@@ -130,7 +130,7 @@ TEST(Resume, ADeterministicRunThatWasKilledEndsWithTheBitsOfOneThatWasNot) {
     const Words options =
         with(kDeterministic, {"--steps", "200", "--groups", groups, "--workers", "2"});
     ASSERT_EQ(run_paceline(small_run(whole, options)).exit_code, 0);
-    ChildProcess child(
+    RunningCommand child(
         paceline_words(small_run(parts, with(options, {"--checkpoint-every", "8"}))));
     ASSERT_TRUE(wait_for_checkpoint(parts));
     child.send(SIGKILL);
@@ -157,7 +157,7 @@ TEST(Resume, KilledAtRandomMomentsARunAlwaysGoesOnFromAWholeCheckpoint) {
   std::uint64_t steps = 0;
   for (int kill = 0; kill < kills; ++kill) {
     const std::string before = newest_checkpoint(run);
-    ChildProcess child(paceline_words(words));
+    RunningCommand child(paceline_words(words));
     // Among checkpoints, or (one in four) at its very beginning.
     if (kill == 0 || random() % 4 != 0) {
       ASSERT_TRUE(wait_for_checkpoint(run, before));

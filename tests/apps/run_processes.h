@@ -43,6 +43,17 @@ inline std::vector<pid_t> workers_of(const std::filesystem::path& directory,
   return found;
 }
 
+/// As ps shows it: 'R' runs, 'S' sleeps, 'T' is stopped; 0: there is no such process.
+inline char state_of(pid_t pid) {
+  std::ifstream file(std::filesystem::path("/proc") / std::to_string(pid) / "stat");
+  const std::string line((std::istreambuf_iterator<char>(file)), {});
+  const std::size_t name_end = line.rfind(") ");
+  return name_end == std::string::npos ? '\0' : line[name_end + 2];
+}
+
+/// Whether a child of ours has not ended yet, collected or not.
+inline bool runs(pid_t pid) { return state_of(pid) != 'Z' && state_of(pid) != '\0'; }
+
 inline std::vector<nlohmann::json> events(const std::filesystem::path& directory,
                                           const std::string& event) {
   std::vector<nlohmann::json> found;

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -103,7 +103,7 @@ TEST(Run, EvaluatesSnapshotsAfterwardsWhenAsked) {
 
 TEST(Run, EndsCompleteWith130AfterOneInterrupt) {
   const TemporaryFolder folder;
-  ChildProcess child(paceline_words(small_run(folder / "run", {"--minutes", "10"})));
+  RunningCommand child(paceline_words(small_run(folder / "run", {"--minutes", "10"})));
   ASSERT_TRUE(child.wait_for_text("images/s", kDeadline));  // the first line of progress
   child.send(SIGINT);
   const Outcome outcome = child.wait(kDeadline);
@@ -120,7 +120,7 @@ TEST(Run, EndsAtOnceWith130AfterTwoInterrupts) {
   // So many test images that the end of the run, which tests them, is seconds away.
   Words words = small_run(folder / "run", {"--minutes", "10"});
   std::ranges::replace(words, kData, std::string("synthetic:train=512,test=20000"));
-  ChildProcess child(paceline_words(words));
+  RunningCommand child(paceline_words(words));
   ASSERT_TRUE(child.wait_for_text("images/s", kDeadline));
   child.send(SIGTERM);
   ASSERT_TRUE(child.wait_for_text("once more ends at once", kDeadline));

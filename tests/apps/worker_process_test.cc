@@ -9,8 +9,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "apps/child_process.h"
 #include "apps/run_processes.h"
+#include "apps/running_command.h"
 #include "temporary_folder.h"
 
 namespace paceline {
@@ -56,7 +56,7 @@ TEST(WorkerProcesses, GiveTheSameBitsAsThreads) {
 TEST(WorkerProcesses, AreReplacedWhenTheyAreKilledAndTheRunEndsInOrder) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  ChildProcess process(paceline_words(process_run(run, {"--workers", "3", "--minutes", "0.35"})));
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "3", "--minutes", "0.35"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 3; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());
@@ -81,7 +81,7 @@ TEST(WorkerProcesses, AreReplacedWhenTheyAreKilledAndTheRunEndsInOrder) {
 TEST(WorkerProcesses, OfAKilledNodeEndWithItAndTakeItsSegmentsAway) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  ChildProcess process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());
@@ -97,7 +97,7 @@ TEST(WorkerProcesses, OfAKilledNodeEndWithItAndTakeItsSegmentsAway) {
 TEST(WorkerProcesses, EndInOrderAtAnInterrupt) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  ChildProcess process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})));
   ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
   const std::string shared = segments_of(run);
   ASSERT_FALSE(segments(shared).empty());
@@ -109,6 +109,53 @@ TEST(WorkerProcesses, EndInOrderAtAnInterrupt) {
   EXPECT_THAT(events(run, "fault"), IsEmpty());
   EXPECT_THAT(workers_of(run), IsEmpty());
   EXPECT_THAT(segments(shared), IsEmpty());
+}
+
+TEST(WorkerProcesses, StopAndGoOnWithTheirNodeAndTheTimeBetweenIsNotTheRuns) {
+  constexpr std::chrono::seconds kStopped{8};  // more silence than a worker is allowed
+  const TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "0.35"})),
+                         {}, RunningCommand::Group::own);
+  ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
+  std::vector<pid_t> all = workers_of(run);
+  ASSERT_EQ(all.size(), 2u);
+  all.push_back(process.pid());
+  const auto all_stopped = [&] {
+    return std::ranges::all_of(all, [](pid_t pid) { return state_of(pid) == 'T'; });
+  };
+  for (int times = 0; times < 2; ++times) {
+    process.send(SIGTSTP);  // as Ctrl-Z
+    ASSERT_TRUE(within_deadline(all_stopped));
+    std::this_thread::sleep_for(kStopped);
+    EXPECT_TRUE(all_stopped());
+    process.send(SIGCONT);
+    ASSERT_TRUE(within_deadline(
+        [&] { return std::ranges::none_of(all, [](pid_t pid) { return state_of(pid) == 'T'; }); }));
+  }
+  const Outcome outcome = process.wait(kDeadline);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  for (const json& fault : events(run, "fault")) ADD_FAILURE() << fault;
+  const json summary = json::parse(content(run / "summary.json"));
+  EXPECT_EQ(summary.at("ended_by"), "minutes");
+  EXPECT_GE(summary.at("wall_seconds").get<double>() - summary.at("train_seconds").get<double>(),
+            2.0 * kStopped.count());
+  EXPECT_THAT(workers_of(run), IsEmpty());
+}
+
+TEST(WorkerProcesses, StoppedWithTheirNodeEndWithItAllTheSame) {
+  const TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  RunningCommand process(paceline_words(process_run(run, {"--workers", "2", "--minutes", "30"})),
+                         {}, RunningCommand::Group::own);
+  ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 2; }));
+  const std::string shared = segments_of(run);
+  process.send(SIGTSTP);
+  ASSERT_TRUE(within_deadline([&] { return state_of(process.pid()) == 'T'; }));
+  process.send(SIGKILL);
+  EXPECT_EQ(process.wait(kDeadline).signal, SIGKILL);
+  EXPECT_TRUE(within_deadline([&] { return workers_of(run).empty(); })) << "no orphans";
+  EXPECT_TRUE(within_deadline([&] { return segments(shared).empty(); }));
 }
 
 TEST(WorkerProcesses, StartedByHandSayWhoStartsThem) {

@@ -16,8 +16,10 @@ namespace {
 constexpr std::uint64_t kLayoutHash = 7;  // as in slot_peer.cc
 constexpr std::size_t kPins = 16;
 
-Arena arena_of(std::size_t bytes) {
-  return Arena::create({"slot-process-test", kLayoutHash, {{bytes}}, kPins}).value();
+Arena arena_of(std::size_t bytes, bool checksums = false) {
+  ArenaOptions options{"slot-process-test", kLayoutHash, {{bytes}}, kPins};
+  options.checksums = checksums;
+  return Arena::create(options).value();
 }
 
 std::uint64_t publish(Slot slot) {
@@ -56,8 +58,10 @@ TEST(SlotProcess, WriterKilledBetweenLoanAndPublishLeavesTheNewestVersion) {
 TEST(SlotProcess, WriterKilledAtAnyMomentLeavesAWholeVersion) {
   std::mt19937_64 random(test_seed());
   // Large blocks are killed while being written, small ones also between the words of a publish.
-  for (const std::size_t bytes : {64, 256 << 10}) {
-    const Arena arena = arena_of(bytes);
+  using Case = std::pair<std::size_t, bool>;  // bytes, checksums
+  for (const auto& [bytes, checksums] :
+       {Case{64, false}, Case{256 << 10, false}, Case{64, true}, Case{256 << 10, true}}) {
+    const Arena arena = arena_of(bytes, checksums);
     Slot slot = arena.slot(0);
     std::uint64_t newest = 0;
     for (int round = 0; round < 40; ++round) {
@@ -71,6 +75,7 @@ TEST(SlotProcess, WriterKilledAtAnyMomentLeavesAWholeVersion) {
       newest = publish(slot);
       ASSERT_EQ(newest, pin.version() + 1);
     }
+    EXPECT_EQ(slot.damage(), SlotDamage{}) << "its checksum is whole, too";
   }
 }
 

@@ -255,6 +255,83 @@ TEST(Slot, ReaderNeverSeesAHalfWrittenVersion) {
   }
 }
 
+/// With checksums, and a way to write where nobody may.
+class ChecksummedSlot : public testing::Test {
+ protected:
+  static Arena made() {
+    ArenaOptions options{"test", 0, {{4096}}};
+    options.checksums = true;
+    return Arena::local(options).value();
+  }
+  /// Flips one bit of what was published last.
+  void flip(std::size_t byte) {
+    const_cast<std::byte&>(newest_[byte]) ^= std::byte{4};  // NOLINT: what is tested
+  }
+  void publish_next() {
+    publish(slot);
+    newest_ = slot.pin().bytes();
+  }
+  const Arena arena = made();
+  const Slot slot = arena.slot(0);
+
+ private:
+  std::span<const std::byte> newest_;
+};
+
+TEST_F(ChecksummedSlot, FindsNothingWhereNobodyMeddles) {
+  for (int i = 0; i < 20; ++i) {
+    publish_next();
+    const Pin pin = slot.pin();
+    EXPECT_TRUE(holds_version(pin.bytes(), pin.version()));
+  }
+  std::move(*slot.loan()).publish_as(7);
+  EXPECT_EQ(slot.pin().version(), 7u);
+  EXPECT_EQ(slot.damage(), SlotDamage{});
+}
+
+TEST_F(ChecksummedSlot, RefusesABufferInWhichOneBitIsNotAsItWasPublished) {
+  for (const std::size_t byte : {0, 1, 2047, 4095}) {
+    publish_next();
+    flip(byte);
+    const SlotDamage before = slot.damage();
+    EXPECT_FALSE(slot.pin());
+    EXPECT_FALSE(slot.pin());
+    EXPECT_EQ(slot.damage(), (SlotDamage{before.refused + 2, 0, slot.version()}));
+    flip(byte);
+    EXPECT_TRUE(slot.pin()) << "it is what was published again";
+  }
+}
+
+TEST_F(ChecksummedSlot, HealsWithTheNextPublish) {
+  publish_next();
+  flip(99);
+  EXPECT_FALSE(slot.pin());
+  for (int i = 0; i < 3; ++i) {  // every buffer is written to again: no pin was left behind
+    publish_next();
+    EXPECT_TRUE(slot.pin());
+  }
+  EXPECT_EQ(slot.damage().refused, 1u);
+}
+
+TEST_F(ChecksummedSlot, CountsWhatChangesWhileItIsPinned) {
+  publish_next();
+  {
+    Pin first = slot.pin(), second = slot.pin();
+    Pin moved = std::move(first);
+    flip(1000);
+    EXPECT_EQ(slot.damage(), SlotDamage{}) << "nobody has looked";
+  }
+  EXPECT_EQ(slot.damage(), (SlotDamage{0, 2, 1}));
+}
+
+TEST(Slot, WithoutChecksumsTakesWhatIsThere) {
+  const Arena arena = arena_of(4096);
+  publish(arena.slot(0));
+  const_cast<std::byte&>(arena.slot(0).pin().bytes()[5]) ^= std::byte{4};  // NOLINT: what is tested
+  EXPECT_TRUE(arena.slot(0).pin());
+  EXPECT_EQ(arena.slot(0).damage(), SlotDamage{});
+}
+
 TEST(Slot, CopyBlockCopiesEveryByte) {
   for (const std::size_t bytes : {0, 1, 63, 64, 4097, 3 << 20}) {
     std::vector<std::byte> from(bytes), to(bytes + 2, std::byte{1});

@@ -16,19 +16,23 @@ struct Outcome {
   std::string output, errors;
 };
 
-class ChildProcess {
+class RunningCommand {
  public:
   /// @param words        program and arguments
   /// @param environment  "NAME=VALUE", added to a copy of this process's without PACELINE_ ones;
   ///                     PACELINE_CACHE is a folder of the build's unless it is given
-  explicit ChildProcess(const std::vector<std::string>& words,
-                        const std::vector<std::string>& environment = {});
+  /// @param group        whether it leads a process group of its own, as a shell's job does
+  enum class Group { ours, own };
+  explicit RunningCommand(const std::vector<std::string>& words,
+                          const std::vector<std::string>& environment = {},
+                          Group group = Group::ours);
   /// Kills what still runs.
-  ~ChildProcess();
-  ChildProcess(const ChildProcess&) = delete;
-  ChildProcess& operator=(const ChildProcess&) = delete;
+  ~RunningCommand();
+  RunningCommand(const RunningCommand&) = delete;
+  RunningCommand& operator=(const RunningCommand&) = delete;
 
   void send(int signal) const;
+  pid_t pid() const { return pid_; }
   /// Reads until `text` has come on standard output or error. @return false at the deadline or end
   bool wait_for_text(const std::string& text, std::chrono::seconds deadline);
   Outcome wait(std::chrono::seconds deadline);
@@ -46,7 +50,7 @@ class ChildProcess {
 Outcome run_paceline(const std::vector<std::string>& arguments,
                      const std::vector<std::string>& environment = {});
 
-/// Words for a ChildProcess of the built `paceline`.
+/// Words for a RunningCommand of the built `paceline`.
 std::vector<std::string> paceline_words(const std::vector<std::string>& arguments);
 
 }  // namespace paceline

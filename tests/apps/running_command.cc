@@ -1,4 +1,4 @@
-#include "apps/child_process.h"
+#include "apps/running_command.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -25,8 +25,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 
 }  // namespace
 
-ChildProcess::ChildProcess(const std::vector<std::string>& words,
-                           const std::vector<std::string>& environment) {
+RunningCommand::RunningCommand(const std::vector<std::string>& words,
+                               const std::vector<std::string>& environment, Group group) {
   std::array<int, 2> output{}, errors{};
   EXPECT_EQ(pipe2(output.data(), O_CLOEXEC), 0);
   EXPECT_EQ(pipe2(errors.data(), O_CLOEXEC), 0);
@@ -35,6 +35,11 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words,
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
+
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  if (group == Group::own) posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
 
   std::vector<std::string> all = environment;
   const auto is_cache = [](const std::string& e) { return e.starts_with("PACELINE_CACHE="); };
@@ -46,16 +51,18 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words,
   std::vector<std::string> copy = words;
   std::vector<char*> arguments = pointers(copy), variables = pointers(all);
   EXPECT_EQ(
-      posix_spawnp(&pid_, arguments[0], &actions, nullptr, arguments.data(), variables.data()), 0)
+      posix_spawnp(&pid_, arguments[0], &actions, &attributes, arguments.data(), variables.data()),
+      0)
       << words[0];
   posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
   close(output[1]);
   close(errors[1]);
   output_ = output[0];
   errors_ = errors[0];
 }
 
-ChildProcess::~ChildProcess() {
+RunningCommand::~RunningCommand() {
   if (pid_ > 0) {
     kill(pid_, SIGKILL);
     waitpid(pid_, nullptr, 0);
@@ -64,11 +71,11 @@ ChildProcess::~ChildProcess() {
   close(errors_);
 }
 
-void ChildProcess::send(int signal) const {
+void RunningCommand::send(int signal) const {
   if (pid_ > 0) kill(pid_, signal);
 }
 
-bool ChildProcess::read_some(std::chrono::milliseconds time) {
+bool RunningCommand::read_some(std::chrono::milliseconds time) {
   // A descriptor below zero is one that poll() skips: a pipe that has ended.
   std::array<pollfd, 2> pipes{{{output_, POLLIN, 0}, {errors_, POLLIN, 0}}};
   poll(pipes.data(), pipes.size(), static_cast<int>(time.count()));
@@ -87,7 +94,7 @@ bool ChildProcess::read_some(std::chrono::milliseconds time) {
   return output_ >= 0 || errors_ >= 0;
 }
 
-bool ChildProcess::wait_for_text(const std::string& text, std::chrono::seconds deadline) {
+bool RunningCommand::wait_for_text(const std::string& text, std::chrono::seconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   const auto came = [&] {
     return outcome_.output.find(text) != std::string::npos ||
@@ -100,7 +107,7 @@ bool ChildProcess::wait_for_text(const std::string& text, std::chrono::seconds d
   return true;
 }
 
-Outcome ChildProcess::wait(std::chrono::seconds deadline) {
+Outcome RunningCommand::wait(std::chrono::seconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   while (read_some(std::chrono::milliseconds(50))) {
     if (std::chrono::steady_clock::now() < end) continue;
@@ -124,7 +131,7 @@ std::vector<std::string> paceline_words(const std::vector<std::string>& argument
 
 Outcome run_paceline(const std::vector<std::string>& arguments,
                      const std::vector<std::string>& environment) {
-  return ChildProcess(paceline_words(arguments), environment).wait(kDeadline);
+  return RunningCommand(paceline_words(arguments), environment).wait(kDeadline);
 }
 
 }  // namespace paceline
