@@ -7,8 +7,13 @@ namespace paceline {
 
 Result<> Crew::seat_all() {
   const std::uint32_t workers = context_.place.workers();
-  seats_.resize(workers);
-  for (Rank rank = 0; rank < workers; ++rank) context_.directory[rank] = spawn_front(system_, run_);
+  seats_.resize(context_.place.seats());
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
+    context_.directory[rank] = spawn_front(system_, run_);
+    Seat& seat = seats_[rank];
+    seat.first = seat.known = rank < workers;
+    seat.sat = seat.first ? 0 : 1;
+  }
   for (Rank rank = 0; rank < (processes_ ? 1 : workers); ++rank) PACELINE_TRYV(seat(rank));
   return success();
 }
@@ -18,7 +23,7 @@ Result<> Crew::seat_all() {
 Result<> Crew::seat(Rank rank) {
   const RoleActor& front = context_.directory[rank];
   Seat& seat = seats_[rank];
-  context_.words.seat(rank).generation.store(seat.restarts);
+  context_.words.seat(rank).generation.store(seat.sat++);
   seat.ready = false;
   if (processes_) {
     PACELINE_TRY(RemoteRider * rider, processes_->start(rank));
@@ -29,8 +34,8 @@ Result<> Crew::seat(Rank rank) {
     try {
       spawn_engine(system_, seat.host.get(), front, run_);
     } catch (const std::exception& error) {  // no thread
-      if (seat.restarts == 0) throw;
-      record(rank, fmt::format("worker {} could not be replaced: {}", rank, error.what()));
+      if (seat.first) throw;
+      record(rank, fmt::format("worker {} could not begin: {}", rank, error.what()));
       anonymously_tell(front, EngineEnded{rank, true});  // the front lets go of it first
     }
   }
@@ -42,24 +47,31 @@ void Crew::ready(const EngineReady& ready) {
   Seat& seat = seats_[ready.rank];
   seat.ready = !ready.error.code;
   seat.begun = wall_seconds();
-  if (seat.restarts > 0) return returned(ready);
+  if (!seat.first) return come(ready);
   Error failure;
   if (ready.error.code)
     failure = fail(ready.error.code, "worker {}: {}", ready.rank, ready.error.message);
   else if (ready_++ == 0 && processes_)
-    for (Rank rank = 1; rank < seats_.size() && !failure.code; ++rank)
+    for (Rank rank = 1; rank < context_.place.workers() && !failure.code; ++rank)
       if (const auto seated = this->seat(rank); !seated) failure = seated.error();
   if (!failure_.code) failure_ = failure;
 }
 
-/// A replacement has its engine, or has not: then its end follows.
-void Crew::returned(const EngineReady& ready) {
+/// A replacement, or who was added, has its engine, or has not: then its end follows.
+void Crew::come(const EngineReady& ready) {
   const Rank rank = ready.rank;
+  const char* what = seats_[rank].restarts > 0 ? "replaced" : "added";
   if (ready.error.code)
     return record(rank,
-                  fmt::format("worker {} could not be replaced: {}", rank, ready.error.message));
-  record(rank, fmt::format("worker {} was replaced ({} of {} times)", rank, seats_[rank].restarts,
-                           context_.options.restarts));
+                  fmt::format("worker {} could not be {}: {}", rank, what, ready.error.message));
+  if (seats_[rank].restarts > 0)
+    record(rank, fmt::format("worker {} was replaced ({} of {} times)", rank, seats_[rank].restarts,
+                             context_.options.restarts));
+  else
+    record(rank, fmt::format("worker {} was added to group {}: {} ride", rank,
+                             context_.place.group(context_.place.worker(rank)), riding()));
+  context_.words.seat(rank).vacant.store(false);
+  if (!std::exchange(seats_[rank].known, true)) ++added_;
   tell_leaders(rank, joined_packet(context_.place.worker(rank)));
   if (context_.live.begun.load() > 0) anonymously_tell(context_.directory[rank], Begin{});
 }
@@ -69,6 +81,7 @@ void Crew::ended(const EngineEnded& end) {
   Seat& seat = seats_[end.rank];
   seat.host.reset();  // its memory, before another needs as much
   if (context_.words.seat(end.rank).claimed.exchange(false)) context_.budget.give_back();
+  if (std::exchange(seat.leaving, false) && end.crashed) return leave_for_good(end.rank);
   if (!end.crashed) return leave_empty(end.rank, State::ended);
   if (seat.ready && wall_seconds() - seat.begun > kLongLife) seat.pause = kFirstPause;
   await_next(end.rank);
@@ -76,7 +89,7 @@ void Crew::ended(const EngineEnded& end) {
 
 void Crew::await_next(Rank rank) {
   Seat& seat = seats_[rank];
-  if (seat.restarts == 0 && !seat.ready)
+  if (seat.first && !seat.ready)
     return leave_empty(rank, State::lost);  // the run's failure
   if (!needed(rank)) return leave_empty(rank, State::ended);
   if (seat.restarts >= context_.options.restarts) {
@@ -88,13 +101,15 @@ void Crew::await_next(Rank rank) {
   seat.state = State::awaited;
   seat.due = wall_seconds() + seat.pause;
   seat.pause = std::min(2 * seat.pause, kLongestPause);
-  tell_leaders(rank, gone_packet(context_.place.worker(rank), true, true));
+  if (seat.known) tell_leaders(rank, gone_packet(context_.place.worker(rank), true, true));
 }
 
 void Crew::leave_empty(Rank rank, State state) {
-  const bool crashed = state == State::lost || seats_[rank].state == State::awaited;
+  // Who is removed has crashed, as far as others have to know: they go on.
+  const bool crashed = state != State::ended || seats_[rank].state == State::awaited;
   seats_[rank].state = state;
-  tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
+  if (std::exchange(seats_[rank].known, false))
+    tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
 }
 
 bool Crew::needed(Rank rank) const {
@@ -122,7 +137,7 @@ void Crew::process_ended(Rank rank) {
   if (!word) {
     const std::string text =
         fmt::format("worker {}: its process {} ended: {}", rank, pid, end.words());
-    if (seats_[rank].ready || seats_[rank].restarts > 0)
+    if (seats_[rank].ready || !seats_[rank].first)
       record(rank, text);
     else if (!failure_.code)
       failure_ = fail(std::errc::no_child_process, "{}", text);
@@ -138,6 +153,7 @@ void Crew::look_around() {
       leave_empty(rank, State::ended);
     } else if (wall_seconds() >= empty.due) {
       ++empty.restarts;
+      empty.first = false;
       const auto seated = seat(rank);
       if (seated) continue;
       record(rank,
@@ -145,6 +161,7 @@ void Crew::look_around() {
       await_next(rank);
     }
   }
+  settle_changes();
   if (!processes_) return;
   const double limit = context_.options.patience > 0
                            ? context_.options.patience

@@ -12,6 +12,7 @@
 #include "paceline/actors/checkpointer.h"
 #include "paceline/actors/courier.h"
 #include "paceline/actors/crew.h"
+#include "paceline/actors/crew_desk.h"
 #include "paceline/actors/evaluator.h"
 #include "paceline/actors/metrics_file.h"
 #include "paceline/actors/node_arena.h"
@@ -36,6 +37,7 @@ class Ride {
   Ride(caf::actor_system& system, RunContext& context, NodeArena& node, RunControl& control,
        const std::function<void(const Progress&)>& progress)
       : context_(context),
+        node_(node),
         options_(context.options),
         control_(control),
         progress_(progress),
@@ -89,6 +91,7 @@ class Ride {
   void report(const char* phase);
 
   RunContext& context_;
+  const NodeArena& node_;
   const RunOptions& options_;
   RunControl& control_;
   const std::function<void(const Progress&)>& progress_;
@@ -98,6 +101,7 @@ class Ride {
   NodePost post_;
   WorkerProcesses processes_;
   Crew crew_;
+  std::optional<CrewDesk> desk_;  // while the run may be asked for other workers
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
   CheckpointerActor checkpointer_;
@@ -129,11 +133,14 @@ Result<> Ride::spawn() {
   PACELINE_TRY(auto file,
                options_.resume ? MetricsFile::extend(metrics) : MetricsFile::create(metrics));
   context_.recorder = spawn_recorder(system_, std::move(file), &context_);
+  PACELINE_TRY(CrewDesk desk,
+               CrewDesk::open(node_, context_.network.layout().hash(), options_.directory));
+  desk_.emplace(std::move(desk));
   evaluator_ = spawn_evaluator(system_, &context_, me());
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
     context_.couriers.push_back(spawn_courier(system_, &context_, group, Placement::detached));
   context_.directory.resize(context_.place.roles());
-  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i) {
+  for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i) {
     const RoleKind& kind = context_.protocol->kind(context_.place.role({i}));
     if (kind)
       context_.directory[i] =
@@ -196,6 +203,8 @@ void Ride::train() {
     listen();
     look_around();
   }
+  crew_.changes_end(*desk_);
+  desk_.reset();
   context_.live.ended.store(wall_seconds());
   if (summary_.ended_by.empty())
     summary_.ended_by = crew_.lost() ? "error" : "steps";
@@ -243,6 +252,7 @@ void Ride::save_last() {
 void Ride::look_around() {
   const double t = context_.train_seconds();
   if (control_.stopping()) stop("interrupt");
+  while (const auto question = desk_->take()) crew_.change(*question, *desk_);
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
   if (!data_usable()) stop("error");
@@ -303,13 +313,13 @@ void Ride::drain() {
               },
               [](const caf::error&) {});
     };
-    for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+    for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i)
       if (context_.directory[i]) drained(context_.directory[i]);
     for (const CourierActor& courier : context_.couriers) drained(courier);
     if (!settled) std::this_thread::sleep_for(5ms);
   }
   save_last();
-  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+  for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i)
     if (context_.directory[i]) end(context_.directory[i]);
   static_cast<void>(flush());  // and the recorder has seen the last election
 }
@@ -363,7 +373,7 @@ void Ride::count_up() {
   const auto add_counts = [&](const auto& counts) {
     for (const auto& [name, n] : counts) summary_.events[name] += n;
   };
-  for (Rank rank = 0; rank < context_.place.workers(); ++rank) {
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank) {
     const SeatWords& seat = context_.words.seat(rank);
     coordination += seat.coordination_seconds.load();
     trained += seat.train_seconds.load();
@@ -372,6 +382,8 @@ void Ride::count_up() {
     add_counts(seat.counts.read());
   }
   for (const ServiceHost& service : services_) add_counts(service.counts());
+  if (crew_.added() > 0) summary_.events["workers_added"] = crew_.added();
+  if (crew_.removed() > 0) summary_.events["workers_removed"] = crew_.removed();
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 

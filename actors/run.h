@@ -3,6 +3,7 @@
 // own.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
@@ -39,6 +40,7 @@ struct RunOptions {
   std::string protocol = "lsgd";
   Mode mode = Mode::nonblocking;
   std::uint32_t groups = 1, workers = 2;
+  std::uint32_t max_workers = 0;  ///< how many there may be once some are added; 0: seats() says
   std::uint32_t tau = 4, tau_global = 16;  ///< steps
   double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1: x -= pull * (x - z)
   std::uint32_t score_window = 10;         ///< batches
@@ -80,7 +82,13 @@ struct RunOptions {
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt
 
-  Place place() const { return {groups, workers / groups}; }
+  /// Seats for workers: max_workers, or twice as many as there are, 64 more at most. With
+  /// `deterministic` the workers stay the same.
+  std::uint32_t seats() const {
+    if (max_workers > 0) return max_workers;
+    return deterministic ? workers : workers + std::min(workers, 64U);
+  }
+  Place place() const { return {groups, workers / groups, seats() - workers}; }
 };
 
 /// One line's worth of state, several times a second.

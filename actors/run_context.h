@@ -58,8 +58,9 @@ struct RunContext {
   /// How the steps of the slowest worker are; nothing while somebody has taken too few.
   std::optional<StepSummary> slowest() const {
     StepSummary slowest;
-    for (Rank rank = 0; rank < place.workers(); ++rank) {
+    for (Rank rank = 0; rank < place.seats(); ++rank) {
       const SeatWords& seat = words.seat(rank);
+      if (seat.vacant.load()) continue;
       const StepSummary steps{seat.step_median.load(), seat.step_spread.load()};
       if (steps.median == 0) return std::nullopt;
       if (steps.generous() > slowest.generous()) slowest = steps;
@@ -107,6 +108,7 @@ struct RunContext {
     stream.seed = options.seed;
     stream.worker = worker;
     stream.workers = place.workers();
+    if (options.sampling == Sampling::shuffled) stream.workers = std::max(worker + 1, stream.workers);
     stream.augment = options.augment;
     stream.decode_threads = options.decode_threads;
     return stream;

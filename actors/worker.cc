@@ -10,6 +10,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// Leaves the role of a worker that is removed.
+struct Dismissed {};
+
 std::string words(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -65,6 +68,7 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 
 bool WorkerHost::running() {
   answer_checkpoint();
+  if (seat_.dismissed.load()) throw Dismissed{};
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
@@ -138,6 +142,8 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
       write_figures();
     }
     if (const std::exception_ptr error = role_.error()) std::rethrow_exception(error);
+  } catch (const Dismissed&) {
+    end.crashed = true;  // to the protocol it is: others go on without it
   } catch (...) {
     end.crashed = true;
     record(FaultEvent{0, fmt::format("worker {} ended after {} steps: {}", self().index, steps(),

@@ -138,6 +138,11 @@ const std::vector<Row>& table() {
       count("groups", "groups of workers, each with a leader of its own",
             PACELINE_FIELD(run.groups)),
       count("workers", "workers in all groups together", PACELINE_FIELD(run.workers)),
+      above_zero(count("max-workers",
+                       "how many there may be when paceline workers adds some (default: twice "
+                       "--workers)",
+                       PACELINE_FIELD(run.max_workers)),
+                 PACELINE_FIELD(run.max_workers)),
       count("batch", "images of one worker's step", PACELINE_FIELD(run.batch)),
       above_zero(real("lr", "RATE", "learning rate (default: the network's)",
                       PACELINE_FIELD(run.sgd.learning_rate)),
