@@ -24,7 +24,9 @@ Result<> Crew::seat(Rank rank) {
   const RoleActor& front = context_.directory[rank];
   Seat& seat = seats_[rank];
   context_.words.seat(rank).generation.store(seat.sat++);
-  seat.ready = false;
+  context_.words.seat(rank).built.store(false);
+  seat.ready = seat.overdue = false;
+  seat.seated = wall_seconds();
   if (processes_) {
     PACELINE_TRY(RemoteRider * rider, processes_->start(rank));
     anonymously_tell(front, Seated{rider});
@@ -162,6 +164,7 @@ void Crew::look_around() {
     }
   }
   settle_changes();
+  look_for_overdue();
   if (!processes_) return;
   const double limit = context_.options.patience > 0
                            ? context_.options.patience
@@ -178,6 +181,23 @@ void Crew::look_around() {
            fmt::format("worker {} has shown no life for {:.1f} s (stopped?): its process {} is "
                        "killed",
                        rank, limit, processes_->pid(rank)));
+}
+
+void Crew::look_for_overdue() {
+  const double limit = context_.options.begin_within;
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
+    Seat& seat = seats_[rank];
+    if (seat.state != State::riding || seat.ready || seat.overdue ||
+        wall_seconds() - seat.seated <= limit)
+      continue;
+    seat.overdue = true;
+    std::string text = fmt::format(
+        "worker {} has not built its engine within {} s (--begin-within)", rank, limit);
+    if (processes_) text += fmt::format(": its process {} is killed", processes_->pid(rank));
+    if (seat.first && !failure_.code) failure_ = fail(std::errc::timed_out, "{}", text);
+    record(rank, std::move(text));
+    if (processes_) processes_->kill(rank);
+  }
 }
 
 void Crew::record(Rank rank, std::string fault) {

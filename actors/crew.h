@@ -6,6 +6,7 @@
 //   CR-3 A worker that ends before its time is replaced, after a pause that doubles each time, as
 //        often as --restarts says and while there are steps for it to take. Who fails to begin has
 //        ended before its time, too; but when the first of all fails, that is the run's failure.
+//        So it is with an engine that is not built within --begin-within.
 //   CR-4 Each of these events is one fault: the end with its cause, the replacement, the giving up,
 //        the adding, the removing.
 //   CR-5 Who is added begins as a replacement does, in a seat that is empty or was given up. Who is
@@ -82,10 +83,11 @@ class Crew {
     bool first = false;    // who sits here does since the run began
     bool known = false;    // to the leaders, riding or awaited
     bool leaving = false;  // is to end at its next boundary
+    bool overdue = false;  // has not built its engine in time, and that was said
     std::uint32_t sat = 0;                 // how many sat here; a seat that begins empty had one
     std::uint32_t restarts = 0;            // of who was seated first or added last
     double pause = kFirstPause;            // seconds, before the next one
-    double due = 0, begun = 0;             // wall_seconds()
+    double due = 0, seated = 0, begun = 0;  // wall_seconds()
     std::unique_ptr<WorkerHost> host;      // of a thread
     std::optional<EngineEnded> last_word;  // of a process
     bool ready = false;
@@ -105,6 +107,8 @@ class Crew {
   Result<> seat(Rank rank);
   void come(const EngineReady& ready);
   void await_next(Rank rank);
+  /// Who builds its engine for too long.
+  void look_for_overdue();
   /// Nobody comes any more.
   void leave_empty(Rank rank, State state);
   void leave_for_good(Rank rank);

@@ -1,5 +1,7 @@
 #include "paceline/actors/run.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
 #include <deque>
@@ -365,6 +367,9 @@ void Ride::count_up() {
   summary_.learning_rate = context_.live.learning_rate.load();
   summary_.leader_changes = context_.live.leader_changes.load();
   summary_.seed = options_.seed;
+  if (options_.pin)
+    for (Rank rank = 0; rank < context_.place.workers(); ++rank)
+      summary_.pinned.push_back(show_processors(context_.processors.seats[rank]));
   const Reading read = context_.data.reading();
   summary_.decode_cpu_seconds = read.decode_cpu_seconds - read_before_.decode_cpu_seconds;
   summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
@@ -482,6 +487,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                                                 context.state_bytes()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
+  if (options.pin) spdlog::info("{}", show_shares(context.processors, context.place));
   return Ride(system, context, node, control, progress).go();
 }
 

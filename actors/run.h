@@ -51,6 +51,7 @@ struct RunOptions {
   /// ride_in_process() with the same options, network and data; "--segment S --rank R" is appended.
   std::vector<std::string> worker_command;
   unsigned threads = 1;                    ///< per worker
+  bool pin = false;                        ///< each worker keeps to processors of its own
   std::string device = "cpu";
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
   Schedule schedule;            ///< of the learning rate, over the budget
@@ -71,6 +72,7 @@ struct RunOptions {
   Evaluate evaluate = Evaluate::beside;
   double evaluate_every = 10;  ///< seconds of training
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
+  double begin_within = 600;  ///< seconds that a worker may take to build its engine
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
@@ -115,6 +117,7 @@ struct RunSummary {
   SkippedFiles skipped;           ///< image files that could not be read, since they were opened
   std::map<std::string, std::uint64_t>
       events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
+  std::vector<std::string> pinned;  ///< with `pin`: processors of each worker, "0-3,8"
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 

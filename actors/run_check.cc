@@ -264,6 +264,10 @@ Result<> check(const RunOptions& options) {
     return refusal("--patience {} is neither auto nor a number of seconds above 0, up to {}",
                    options.patience, kMostSeconds);
   }
+  if (!(options.begin_within > 0 && options.begin_within <= kMostSeconds)) {
+    return refusal("--begin-within {} is not a number of seconds above 0, up to {}",
+                   options.begin_within, kMostSeconds);
+  }
   return success();
 }
 

@@ -60,6 +60,7 @@ struct alignas(64) SeatWords {
   std::atomic<double> coordination_seconds{0}, train_seconds{0};
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
   std::atomic<bool> gone{false};        ///< ended, and nobody has begun in its place
+  std::atomic<bool> built{false};       ///< who sits here has its engine
   /// Nobody is to sit here: not yet, or no more. What stands here and in its slots is no worker's.
   std::atomic<bool> vacant{false};
   std::atomic<bool> dismissed{false};   ///< the worker is to end at its next step's boundary

@@ -121,6 +121,11 @@ void WorkerHost::fetched(std::uint64_t ticket) {
 
 EngineEnded WorkerHost::live(const caf::actor& run) {
   EngineEnded end{self().index, false};
+  const auto& shares = context_.processors.seats;
+  // Before anything makes a thread: OpenMP's team, what decodes images.
+  const PinnedThread pinned(shares.empty() ? ProcessorIds{} : shares[self().index]);
+  if (pinned.failure().code)
+    record(FaultEvent{0, fmt::format("worker {} {}", self().index, pinned.failure().message)});
   try {
     Result<> built = success();
     try {
@@ -130,7 +135,8 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
     }
     anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
     end.crashed = !built;  // why, the run knows already
-    if (built) wait_for_begin();
+    seat_.built.store(static_cast<bool>(built));
+    if (built && !wait_for_begin()) end.crashed = true;
     if (built && begun_) {
       begun_at_ = wall_seconds();
       reported_at_ = context_.train_seconds();
@@ -154,9 +160,30 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
   return end;
 }
 
-void WorkerHost::wait_for_begin() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
+bool WorkerHost::wait_for_begin() {
+  constexpr double kEngines = 3;
+  const double within = kEngines * context_.options.begin_within;
+  {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, std::chrono::duration<double>(within),
+                          [&] { return begun_ || context_.budget.stopped(); }))
+      return true;
+  }
+  std::string missing;
+  for (Rank rank = 0; rank < place().workers(); ++rank) {
+    const SeatWords& other = context_.words.seat(rank);
+    if (other.built.load()) continue;
+    missing += fmt::format("{} worker {}", missing.empty() ? "; without an engine:" : ",", rank);
+    if (const std::int64_t alive = other.alive_at.load())
+      missing += fmt::format(" (last sign of life {:.3f} s ago)",
+                             wall_seconds() - 1e-9 * static_cast<double>(alive));
+  }
+  record(FaultEvent{
+      0, fmt::format("worker {} waited in vain for the run's beginning, which process {} has to "
+                     "give{}; the deadline was {:.3g} s",
+                     self().index, context_.home.pid, missing, within)});
+  count("timeout");
+  return false;
 }
 
 void WorkerHost::live_role() {

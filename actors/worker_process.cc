@@ -155,6 +155,7 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
                 place.seats());
   PACELINE_TRY(NodeArena node, NodeArena::attach(seat.segment, place, network.layout().hash()));
   RunContext context(options, network, data, node.words());
+  if (const auto home = Arena::creator(seat.segment)) context.home = *home;
   PACELINE_TRYV(prepare(context, options));
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)
