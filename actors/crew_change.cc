@@ -43,9 +43,15 @@ void Crew::change(const CrewQuestion& question, CrewDesk& desk) {
     chosen = question.by > 0 ? choose_to_add(view(), n) : choose_to_remove(view(), n);
   if (!chosen) return desk.answer(question, std::move(chosen).error());
   for (const Rank rank : chosen.value()) {
+    const Address seat = context_.place.worker(rank);
+    if (question.by < 0 || !context_.place.begins_empty(seat)) continue;
+    if (const auto reserved = context_.arenas->reserve(seat); !reserved)
+      return desk.answer(question, reserved.error());
+  }
+  for (const Rank rank : chosen.value()) {
     if (question.by < 0) {
       remove(rank);
-    } else if (const auto seated = add(rank); !seated) {
+    } else if (const auto seated = add(rank); !seated) {  // no process, no memory for one
       record(rank, fmt::format("worker {} could not be added: {}", rank, seated.error().message));
       return desk.answer(question, seated.error());
     }
@@ -61,17 +67,15 @@ std::vector<SeatView> Crew::view() const {
     SeatView& view = views.emplace_back();
     view.group = context_.place.group(context_.place.worker(rank));
     view.leads = context_.live.leader.load() == rank;
-    view.now = seats_[rank].leaving || state == State::ended       ? Now::closed
-               : state == State::riding                            ? Now::riding
-               : state == State::awaited                           ? Now::awaited
-                                                                   : Now::free;
+    view.now = seats_[rank].leaving || state == State::ended ? Now::closed
+               : state == State::riding                      ? Now::riding
+               : state == State::awaited                     ? Now::awaited
+                                                             : Now::free;
   }
   return views;
 }
 
 Result<> Crew::add(Rank rank) {
-  const Address who = context_.place.worker(rank);
-  if (context_.place.begins_empty(who)) PACELINE_TRYV(context_.arenas->reserve(who));
   Seat& seat = seats_[rank];
   seat.restarts = 0;
   seat.pause = kFirstPause;

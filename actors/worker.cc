@@ -133,9 +133,9 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
     } catch (const std::exception& error) {
       built = fail(std::errc::not_enough_memory, "cannot build its engine: {}", error.what());
     }
+    seat_.built.store(static_cast<bool>(built));
     anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
     end.crashed = !built;  // why, the run knows already
-    seat_.built.store(static_cast<bool>(built));
     if (built && !wait_for_begin()) end.crashed = true;
     if (built && begun_) {
       begun_at_ = wall_seconds();
@@ -182,7 +182,6 @@ bool WorkerHost::wait_for_begin() {
       0, fmt::format("worker {} waited in vain for the run's beginning, which process {} has to "
                      "give{}; the deadline was {:.3g} s",
                      self().index, context_.home.pid, missing, within)});
-  count("timeout");
   return false;
 }
 
