@@ -91,8 +91,7 @@ void Crew::ended(const EngineEnded& end) {
 
 void Crew::await_next(Rank rank) {
   Seat& seat = seats_[rank];
-  if (seat.first && !seat.ready)
-    return leave_empty(rank, State::lost);  // the run's failure
+  if (seat.first && !seat.ready) return leave_empty(rank, State::lost);  // the run's failure
   if (!needed(rank)) return leave_empty(rank, State::ended);
   if (seat.restarts >= context_.options.restarts) {
     if (context_.options.restarts > 0)
@@ -191,8 +190,8 @@ void Crew::look_for_overdue() {
         wall_seconds() - seat.seated <= limit)
       continue;
     seat.overdue = true;
-    std::string text = fmt::format(
-        "worker {} has not built its engine within {} s (--begin-within)", rank, limit);
+    std::string text =
+        fmt::format("worker {} has not built its engine within {} s (--begin-within)", rank, limit);
     if (processes_) text += fmt::format(": its process {} is killed", processes_->pid(rank));
     if (seat.first && !failure_.code) failure_ = fail(std::errc::timed_out, "{}", text);
     record(rank, std::move(text));

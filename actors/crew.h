@@ -80,10 +80,10 @@ class Crew {
   };
   struct Seat {
     State state = State::empty;
-    bool first = false;    // who sits here does since the run began
-    bool known = false;    // to the leaders, riding or awaited
-    bool leaving = false;  // is to end at its next boundary
-    bool overdue = false;  // has not built its engine in time, and that was said
+    bool first = false;                    // who sits here does since the run began
+    bool known = false;                    // to the leaders, riding or awaited
+    bool leaving = false;                  // is to end at its next boundary
+    bool overdue = false;                  // has not built its engine in time, and that was said
     std::uint32_t sat = 0;                 // how many sat here; a seat that begins empty had one
     std::uint32_t restarts = 0;            // of who was seated first or added last
     double pause = kFirstPause;            // seconds, before the next one

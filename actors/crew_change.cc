@@ -32,11 +32,13 @@ void Crew::change(const CrewQuestion& question, CrewDesk& desk) {
   if (n == 0)
     chosen = refusal("0 workers more are none: give +1 or -1, say");
   else if (context_.options.deterministic)
-    chosen = refusal("--deterministic gives the same bits to the same workers alone: none can be "
-                     "added or removed");
+    chosen = refusal(
+        "--deterministic gives the same bits to the same workers alone: none can be "
+        "added or removed");
   else if (context_.options.sampling == Sampling::sharded)
-    chosen = refusal("--sampling sharded has shared the images out among the workers: only with "
-                     "--sampling shuffled can they be added or removed");
+    chosen = refusal(
+        "--sampling sharded has shared the images out among the workers: only with "
+        "--sampling shuffled can they be added or removed");
   else if (context_.budget.exhausted())
     chosen = refusal("the run takes no more steps: it is about to end");
   else
@@ -129,9 +131,9 @@ std::optional<Result<std::string>> Crew::outcome(const Change& change) const {
 
 void Crew::changes_end(CrewDesk& desk) {
   for (const Change& change : std::exchange(changes_, {}))
-    desk.answer(change.question, refusal("the run has ended before {} {} {}", named(change.ranks),
-                                         were(change.ranks),
-                                         change.question.by > 0 ? "added" : "removed"));
+    desk.answer(change.question,
+                refusal("the run has ended before {} {} {}", named(change.ranks),
+                        were(change.ranks), change.question.by > 0 ? "added" : "removed"));
 }
 
 }  // namespace paceline

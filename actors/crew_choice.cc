@@ -33,9 +33,10 @@ Result<std::vector<Rank>> choose_to_add(std::span<const SeatView> seats, std::ui
   for (Rank rank = 0; rank < seats.size(); ++rank)
     if (seats[rank].now == Now::free && groups.contains(seats[rank].group)) free.push_back(rank);
   if (n > free.size())
-    return refusal("{} ride and there are seats for {} more, not for {}: --max-workers (here {}) at "
-                   "a run's beginning sets how many there are",
-                   std::ranges::count_if(seats, rides), free.size(), n, seats.size());
+    return refusal(
+        "{} ride and there are seats for {} more, not for {}: --max-workers (here {}) at "
+        "a run's beginning sets how many there are",
+        std::ranges::count_if(seats, rides), free.size(), n, seats.size());
   std::vector<Rank> chosen;
   while (chosen.size() < n) {
     const auto best = std::ranges::min_element(

@@ -40,8 +40,8 @@ struct Place {
   bool begins_empty(Address a) const { return a.index >= workers() && a.index < seats(); }
   /// The group whose arena holds the role's slots.
   std::uint32_t group(Address a) const {
-    return begins_empty(a)             ? (a.index - workers()) % groups
-           : role(a) == Role::worker   ? a.index / per_group
+    return begins_empty(a)           ? (a.index - workers()) % groups
+           : role(a) == Role::worker ? a.index / per_group
            : role(a) == Role::global ? 0
                                      : a.index - seats();
   }

@@ -9,8 +9,8 @@
 namespace paceline {
 namespace {
 
-using Topology = std::unique_ptr<std::remove_pointer_t<hwloc_topology_t>,
-                                 decltype(&hwloc_topology_destroy)>;
+using Topology =
+    std::unique_ptr<std::remove_pointer_t<hwloc_topology_t>, decltype(&hwloc_topology_destroy)>;
 
 Result<Topology> topology_of(const std::string& synthetic) {
   hwloc_topology_t raw = nullptr;
@@ -33,8 +33,7 @@ std::vector<Processor> processors_of(hwloc_topology_t topology) {
   std::vector<Processor> all;
   const int count = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
   for (int i = 0; i < count; ++i) {
-    const hwloc_obj_t pu =
-        hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, static_cast<unsigned>(i));
+    const hwloc_obj_t pu = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PU, static_cast<unsigned>(i));
     Processor p;
     p.id = pu->os_index;
     p.core = within(topology, HWLOC_OBJ_CORE, pu, pu->logical_index);
@@ -53,7 +52,7 @@ Result<std::vector<Processor>> read_processors() {
   PACELINE_TRY(const Topology topology, topology_of(""));
   // The topology is of the control group; what taskset left of that is this thread's.
   const std::unique_ptr<hwloc_bitmap_s, decltype(&hwloc_bitmap_free)> allowed(hwloc_bitmap_alloc(),
-                                                                             &hwloc_bitmap_free);
+                                                                              &hwloc_bitmap_free);
   if (hwloc_get_cpubind(topology.get(), allowed.get(), HWLOC_CPUBIND_THREAD) == 0)
     hwloc_topology_restrict(topology.get(), allowed.get(), 0);
   return processors_of(topology.get());

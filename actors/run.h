@@ -72,7 +72,7 @@ struct RunOptions {
   Evaluate evaluate = Evaluate::beside;
   double evaluate_every = 10;  ///< seconds of training
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
-  double begin_within = 600;  ///< seconds that a worker may take to build its engine
+  double begin_within = 600;   ///< seconds that a worker may take to build its engine
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no

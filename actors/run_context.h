@@ -41,7 +41,7 @@ struct RunContext {
   StateShape worker_state, centre_state;  ///< empty where there are no slots for them
   std::unique_ptr<GroupArenas> arenas;
   ProcessIdentity home = this_process();  ///< the run's process
-  ProcessorShares processors;  ///< by seat; no seats: workers are not pinned
+  ProcessorShares processors;             ///< by seat; no seats: workers are not pinned
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
@@ -112,7 +112,8 @@ struct RunContext {
     stream.seed = options.seed;
     stream.worker = worker;
     stream.workers = place.workers();
-    if (options.sampling == Sampling::shuffled) stream.workers = std::max(worker + 1, stream.workers);
+    if (options.sampling == Sampling::shuffled)
+      stream.workers = std::max(worker + 1, stream.workers);
     stream.augment = options.augment;
     stream.decode_threads = options.decode_threads;
     return stream;

@@ -218,10 +218,10 @@ Finding examine_futex() {
       syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0) == 0) {
     return {"futex", Mark::ok, "mailboxes between processes can sleep and be woken", ""};
   }
-  return {"futex", Mark::warn,
-          fmt::format("{}; --isolation process does not work", errno_words()),
-          "a kernel with futexes and a seccomp profile (container) that allows them; or --isolation "
-          "thread"};
+  return {
+      "futex", Mark::warn, fmt::format("{}; --isolation process does not work", errno_words()),
+      "a kernel with futexes and a seccomp profile (container) that allows them; or --isolation "
+      "thread"};
 }
 
 }  // namespace

@@ -36,8 +36,8 @@ constexpr const char* kHelp =
     "Try: paceline train --groups 2 --workers 4\n";
 
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
-  const std::vector<std::string> commands{"train", "eval", "inspect", "bench", "doctor", "worker",
-                                          "workers", "help"};
+  const std::vector<std::string> commands{"train",  "eval",   "inspect", "bench",
+                                          "doctor", "worker", "workers", "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;

@@ -30,12 +30,10 @@ TEST(AddedWorkers, WhoeverComesAndGoesNobodyWaitsForeverAndEveryStepIsTaken) {
       run.conditions.additions.push_back({nanoseconds(rng.below(90'000'000)), r});
     // A worker that is removed ends as one that crashes and that nobody replaces.
     if (rng.below(2))
-      run.conditions.crashes.push_back(
-          {nanoseconds(rng.below(90'000'000)),
-           {static_cast<std::uint32_t>(rng.below(place.seats()))}});
-    SCOPED_TRACE(testing::Message() << protocol->name << ", trial " << trial << ", "
-                                    << place.groups << " x " << place.per_group << " + "
-                                    << place.spare);
+      run.conditions.crashes.push_back({nanoseconds(rng.below(90'000'000)),
+                                        {static_cast<std::uint32_t>(rng.below(place.seats()))}});
+    SCOPED_TRACE(testing::Message() << protocol->name << ", trial " << trial << ", " << place.groups
+                                    << " x " << place.per_group << " + " << place.spare);
     VirtualTime time = ride(run);  // which expects every role to have ended
     EXPECT_LT(time.now(), 60s);
     EXPECT_TRUE(time.faults().empty()) << time.faults().front();

@@ -32,9 +32,8 @@ struct Plan {
       const char* value = std::getenv(name);  // NOLINT: before any thread
       return std::istringstream(value ? value : "");
     };
-    std::istringstream failures = text("FAILING_STEPS"),
-                       failed = text("FAILING_BUILDS"), slow = text("STALLED_BUILDS"),
-                       seconds = text("FAILING_STALL");
+    std::istringstream failures = text("FAILING_STEPS"), failed = text("FAILING_BUILDS"),
+                       slow = text("STALLED_BUILDS"), seconds = text("FAILING_STALL");
     char colon = 0;
     std::uint64_t n = 0;
     for (std::string how; failures >> n >> colon >> how;) steps[n] = how;

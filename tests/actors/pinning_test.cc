@@ -15,7 +15,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-
 // 2 packages of 64 cores with 2 hardware threads each; eight cores share a cache.
 constexpr const char* kServer = "package:2 numanode:1 l3cache:8 core:8 pu:2";
 
@@ -66,8 +65,9 @@ TEST(Pinning, TwoWorkersOnTwoCoresHaveOneEach) {
 TEST(Pinning, CoresComeBeforeHardwareThreads) {
   EXPECT_THAT(shares("core:4 pu:2", {1, 2}, 1).seats,
               ElementsAre(ElementsAre(0, 1), ElementsAre(4, 5)));
-  EXPECT_THAT(shares("core:4 pu:2", {1, 4}, 1).seats,
-              ElementsAre(ElementsAre(0, 1), ElementsAre(2, 3), ElementsAre(4, 5), ElementsAre(6, 7)));
+  EXPECT_THAT(
+      shares("core:4 pu:2", {1, 4}, 1).seats,
+      ElementsAre(ElementsAre(0, 1), ElementsAre(2, 3), ElementsAre(4, 5), ElementsAre(6, 7)));
   const ProcessorShares eight = shares("core:4 pu:2", {2, 4}, 1);
   EXPECT_FALSE(eight.shared);
   for (Rank rank = 0; rank < 8; ++rank) EXPECT_THAT(eight.seats[rank], ElementsAre(rank));
@@ -78,8 +78,14 @@ TEST(Pinning, CoresComeBeforeHardwareThreads) {
 
 TEST(Pinning, OnALargeMachineWorkersAreSpreadAndTheirThreadsStayTogether) {
   const std::vector<Processor> all = machine(kServer);
-  for (const auto& [workers, threads] :
-       {std::pair{2U, 1U}, {4U, 8U}, {16U, 8U}, {16U, 4U}, {8U, 16U}, {2U, 64U}, {128U, 1U}, {1U, 128U}}) {
+  for (const auto& [workers, threads] : {std::pair{2U, 1U},
+                                         {4U, 8U},
+                                         {16U, 8U},
+                                         {16U, 4U},
+                                         {8U, 16U},
+                                         {2U, 64U},
+                                         {128U, 1U},
+                                         {1U, 128U}}) {
     SCOPED_TRACE(testing::Message() << workers << " x " << threads);
     const ProcessorShares made = share_processors(all, {1, workers}, threads);
     EXPECT_FALSE(made.shared);
@@ -103,13 +109,15 @@ TEST(Pinning, OnALargeMachineWorkersAreSpreadAndTheirThreadsStayTogether) {
 TEST(Pinning, SixteenWorkersHaveACacheEach) {
   const std::vector<Processor> all = machine(kServer);
   std::set<unsigned> caches;
-  for (const ProcessorIds& ids : share_processors(all, {4, 4}, 2).seats) caches.insert(all[ids[0]].cache);
+  for (const ProcessorIds& ids : share_processors(all, {4, 4}, 2).seats)
+    caches.insert(all[ids[0]].cache);
   EXPECT_EQ(caches.size(), 16u);
 }
 
 TEST(Pinning, SeatsThatBeginEmptyTakeWhatIsLeft) {
   const ProcessorShares made = shares("core:4 pu:1", {1, 2, 2}, 1);
-  EXPECT_THAT(made.seats, ElementsAre(ElementsAre(0), ElementsAre(2), ElementsAre(1), ElementsAre(3)));
+  EXPECT_THAT(made.seats,
+              ElementsAre(ElementsAre(0), ElementsAre(2), ElementsAre(1), ElementsAre(3)));
   EXPECT_THAT(shares("core:2 pu:1", {1, 2, 2}, 1).seats,
               ElementsAre(ElementsAre(0), ElementsAre(1), ElementsAre(0), ElementsAre(1)));
 }
@@ -117,10 +125,12 @@ TEST(Pinning, SeatsThatBeginEmptyTakeWhatIsLeft) {
 TEST(Pinning, TooManyWorkersShareEvenly) {
   const ProcessorShares four = shares("core:2 pu:1", {1, 4}, 1);
   EXPECT_TRUE(four.shared);
-  EXPECT_THAT(four.seats, ElementsAre(ElementsAre(0), ElementsAre(0), ElementsAre(1), ElementsAre(1)));
+  EXPECT_THAT(four.seats,
+              ElementsAre(ElementsAre(0), ElementsAre(0), ElementsAre(1), ElementsAre(1)));
   for (const ProcessorIds& ids : shares("core:2 pu:1", {1, 3}, 1).seats)
     EXPECT_THAT(ids, ElementsAre(0, 1)) << "three on two cores: no fixed share is even";
-  for (const ProcessorIds& ids : shares("core:2 pu:1", {1, 2}, 2).seats) EXPECT_THAT(ids, ElementsAre(0, 1));
+  for (const ProcessorIds& ids : shares("core:2 pu:1", {1, 2}, 2).seats)
+    EXPECT_THAT(ids, ElementsAre(0, 1));
   const std::vector<Processor> all = machine(kServer);
   const ProcessorShares many = share_processors(all, {1, 300}, 1);
   EXPECT_TRUE(many.shared);

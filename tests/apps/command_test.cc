@@ -57,8 +57,9 @@ TEST(Command, DoctorSaysWhatTrainingNeeds) {
                 ::testing::AnyOf("ok", "note", "warn", "fail"));
     EXPECT_FALSE(finding.at("found").get<std::string>().empty());
   }
-  for (const char* subject : {"processor", "cores", "memory", "/dev/shm", "memlock", "huge pages",
-                              "device cpu", "libraries", "run folder", "pidfd", "PR_SET_PDEATHSIG", "futex"}) {
+  for (const char* subject :
+       {"processor", "cores", "memory", "/dev/shm", "memlock", "huge pages", "device cpu",
+        "libraries", "run folder", "pidfd", "PR_SET_PDEATHSIG", "futex"}) {
     EXPECT_THAT(subjects, ::testing::Contains(subject));
   }
   EXPECT_THAT(run_paceline({"doctor"}).output, HasSubstr("This machine can"));

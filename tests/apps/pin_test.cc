@@ -22,8 +22,10 @@ using ::testing::HasSubstr;
 using Words = std::vector<std::string>;
 
 Words pinned_run(const fs::path& directory, const Words& more) {
-  Words words{"train",   "--data", "synthetic:train=256,test=64", "--network", "lenet", "--batch",
-              "16",      "--run",  directory,                     "--quiet",   "--pin", "--workers",
+  Words words{"train",     "--data", "synthetic:train=256,test=64",
+              "--network", "lenet",  "--batch",
+              "16",        "--run",  directory,
+              "--quiet",   "--pin",  "--workers",
               "2"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
@@ -53,8 +55,10 @@ TEST(Pin, WorkersKeepToWhatTheSummarySays) {
     for (const char* rank : {"0", "1"}) {
       const auto found = isolation == std::string("process")
                              ? workers_of(run, rank)
-                             : processes_with("train --data synthetic:train=256,test=64 --network "
-                                              "lenet --batch 16 --run " + run.string());
+                             : processes_with(
+                                   "train --data synthetic:train=256,test=64 --network "
+                                   "lenet --batch 16 --run " +
+                                   run.string());
       ASSERT_EQ(found.size(), 1u);
       seen.push_back(allowed(found[0]));
     }
@@ -86,8 +90,7 @@ TEST(Pin, KeepsToWhatTheProcessMayUseAndSaysWhenThatIsTooLittle) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   EXPECT_THAT(outcome.errors, HasSubstr("there are too few for all: they share them evenly"));
   const std::string name = std::to_string(last);
-  EXPECT_EQ(json::parse(content(folder / "run" / "summary.json")).at("pinned"),
-            json({name, name}));
+  EXPECT_EQ(json::parse(content(folder / "run" / "summary.json")).at("pinned"), json({name, name}));
 }
 
 }  // namespace

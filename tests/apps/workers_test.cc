@@ -23,8 +23,10 @@ using ::testing::IsEmpty;
 using Words = std::vector<std::string>;
 
 Words run_words(const fs::path& directory, const Words& more) {
-  Words words{"train",   "--data", "synthetic:train=512,test=256", "--network", "lenet",
-              "--batch", "16",     "--run",                        directory,   "--quiet"};
+  Words words{"train",     "--data", "synthetic:train=512,test=256",
+              "--network", "lenet",  "--batch",
+              "16",        "--run",  directory,
+              "--quiet"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -78,7 +80,8 @@ TEST_P(Workers, AreAddedToARunThatGoesOnAndRemovedFromIt) {
 
   EXPECT_THAT(faults(run), Contains(HasSubstr("worker 2 was added to group 0")));
   EXPECT_THAT(faults(run), Contains(HasSubstr("worker 3 was added to group 0")));
-  EXPECT_THAT(faults(run), Contains(AllOf(HasSubstr(" was removed after "), HasSubstr(": 3 ride"))));
+  EXPECT_THAT(faults(run),
+              Contains(AllOf(HasSubstr(" was removed after "), HasSubstr(": 3 ride"))));
   EXPECT_EQ(faults(run).size(), 3u) << "nothing else happened";
   EXPECT_THAT(outcome.errors, HasSubstr("was removed after")) << "in the log, too";
   const json summary = json::parse(content(run / "summary.json"));
@@ -110,7 +113,8 @@ TEST_P(Workers, ShareTheBudgetWithThoseWhoCome) {
 
   const Outcome resumed = run_paceline({"train", "--resume", run, "--steps", "450", "--quiet"});
   ASSERT_EQ(resumed.exit_code, 0) << resumed.errors;
-  EXPECT_EQ(json::parse(content(run / "summary.json")).at("steps"), 900) << "with two workers again";
+  EXPECT_EQ(json::parse(content(run / "summary.json")).at("steps"), 900)
+      << "with two workers again";
 }
 
 TEST_P(Workers, OfEasgdAndDianaComeAndGoToo) {
@@ -173,8 +177,9 @@ TEST_F(WorkersMistake, ARunWhoseBitsOrSharesDependOnItsWorkers) {
 
 TEST_F(WorkersMistake, ARunThatWasKilledAndIsGoneOnWith) {
   {
-    ChildProcess process(paceline_words(run_words(
-        run, {"--workers", "2", "--minutes", "30", "--checkpoint-every", "20", "--max-workers", "3"})));
+    ChildProcess process(
+        paceline_words(run_words(run, {"--workers", "2", "--minutes", "30", "--checkpoint-every",
+                                       "20", "--max-workers", "3"})));
     ASSERT_TRUE(within_deadline([&] { return !events(run, "checkpoint").empty(); }));
     process.send(SIGKILL);
     process.wait(kDeadline);
