@@ -47,6 +47,8 @@ class Checkpointer {
   std::uint64_t common_target(std::uint64_t ahead) const;
   std::uint64_t furthest() const;
   bool answered(Rank rank) const;
+  /// Seats that are not vacant.
+  std::size_t riding() const;
 
   void ask_for(std::uint64_t at);
   bool await_answers();
@@ -100,7 +102,7 @@ bool Checkpointer::look() {
   if (halted_ || context_.budget.stopped()) return false;
   if (armed()) {
     bool anybody = false;
-    for (Rank rank = 0; rank < context_.place.workers(); ++rank)
+    for (Rank rank = 0; rank < context_.place.seats(); ++rank)
       anybody = anybody || context_.words.seat(rank).saved.load() == words_.asked.load();
     if (!anybody) return true;
     const std::optional<States> found = await_answers() ? states() : std::nullopt;
@@ -124,7 +126,7 @@ bool Checkpointer::due() {
 
 std::uint64_t Checkpointer::furthest() const {
   std::uint64_t most = 0;
-  for (Rank rank = 0; rank < context_.place.workers(); ++rank)
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank)
     most = std::max(most, context_.words.seat(rank).place.load());
   return most;
 }
@@ -140,6 +142,13 @@ bool Checkpointer::answered(Rank rank) const {
   return saved == words_.asked.load() || saved == kLastState;
 }
 
+std::size_t Checkpointer::riding() const {
+  std::size_t riding = 0;
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank)
+    if (!context_.words.seat(rank).vacant.load()) ++riding;
+  return riding;
+}
+
 void Checkpointer::ask_for(std::uint64_t at) {
   asked_at_ = context_.now();
   words_.at.store(at);
@@ -150,7 +159,7 @@ bool Checkpointer::await_answers() {
   double since = context_.now();
   for (std::uint64_t before = 0;; std::this_thread::sleep_for(1ms)) {
     std::string missing;
-    for (Rank rank = 0; rank < context_.place.workers(); ++rank)
+    for (Rank rank = 0; rank < context_.place.seats(); ++rank)
       if (!answered(rank) && !context_.words.seat(rank).gone.load())
         missing += fmt::format("{}worker {} (after {} steps)", missing.empty() ? "" : ", ", rank,
                                context_.words.seat(rank).steps.load());
@@ -189,7 +198,7 @@ States Checkpointer::pin_states() const {
   found.train_seconds = context_.train_seconds();
   std::optional<std::uint64_t> place;
   bool same = true;
-  for (Rank rank = 0; rank < context_.place.workers(); ++rank) {
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank) {
     if (!answered(rank)) continue;
     Pin pin = context_.arenas->state_slot(context_.place.worker(rank)).pin();
     if (!pin) continue;
@@ -198,7 +207,7 @@ States Checkpointer::pin_states() const {
     place = own;
     found.workers.emplace(rank, std::move(pin));
   }
-  found.in_step = same && found.workers.size() == context_.place.workers();
+  found.in_step = same && found.workers.size() == riding();
   return found;
 }
 
@@ -225,7 +234,7 @@ std::optional<States> Checkpointer::states_now() {
     found = states();
     // Where somebody was too fast for a common number, once more, further ahead.
     if (!found || found->in_step || context_.common() == 0) break;
-    if (found->workers.size() < context_.place.workers()) break;  // not all ride any more
+    if (found->workers.size() < riding()) break;  // not all ride any more
   }
   if (!halted_) release();
   return found;
@@ -284,12 +293,12 @@ bool Checkpointer::write_all(const States& states) {
   c.data = context_.data.name;
   c.layout = context_.network.layout().hash();
   c.seed = options_.seed;
-  c.seats = context_.place.workers();
+  c.seats = static_cast<std::uint32_t>(riding());
   c.train_seconds = states.train_seconds;
   c.leader = context_.live.leader.load();
   c.leader_changes = context_.live.leader_changes.load();
   c.in_step = states.in_step;
-  for (Rank rank = 0; rank < c.seats; ++rank) {
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank) {
     const auto found = states.workers.find(rank);
     if (found == states.workers.end()) {
       c.steps += context_.words.seat(rank).steps.load();
@@ -322,7 +331,7 @@ void Checkpointer::take_model(Checkpoint& c) {
   c.model = model_;
   const Vector x{model_.data(), layout.elements};
   const Vector buffers{model_.data() + layout.elements, layout.buffer_elements};
-  if (c.leader < c.seats && !c.centre) {
+  if (c.leader < context_.place.seats() && !c.centre) {
     if (const Pin pin = context_.arenas->slot({{c.leader}, kParameters}).pin())
       return math.copy({model_.data(), model_.size()}, {pin.bytes().data(), model_.size()});
   }

@@ -7,8 +7,13 @@ namespace paceline {
 
 Result<> Crew::seat_all() {
   const std::uint32_t workers = context_.place.workers();
-  seats_.resize(workers);
-  for (Rank rank = 0; rank < workers; ++rank) context_.directory[rank] = spawn_front(system_, run_);
+  seats_.resize(context_.place.seats());
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
+    context_.directory[rank] = spawn_front(system_, run_);
+    Seat& seat = seats_[rank];
+    seat.first = seat.known = rank < workers;
+    seat.sat = seat.first ? 0 : 1;
+  }
   for (Rank rank = 0; rank < (processes_ ? 1 : workers); ++rank) PACELINE_TRYV(seat(rank));
   return success();
 }
@@ -18,9 +23,11 @@ Result<> Crew::seat_all() {
 Result<> Crew::seat(Rank rank) {
   const RoleActor& front = context_.directory[rank];
   Seat& seat = seats_[rank];
-  context_.words.seat(rank).generation.store(seat.restarts);
+  context_.words.seat(rank).generation.store(seat.sat++);
+  context_.words.seat(rank).built.store(false);
   context_.words.seat(rank).lost.store(false);
-  seat.ready = false;
+  seat.ready = seat.overdue = false;
+  seat.seated = wall_seconds();
   if (processes_) {
     PACELINE_TRY(RemoteRider * rider, processes_->start(rank));
     anonymously_tell(front, Seated{rider});
@@ -30,8 +37,8 @@ Result<> Crew::seat(Rank rank) {
     try {
       spawn_engine(system_, seat.host.get(), front, run_);
     } catch (const std::exception& error) {  // no thread
-      if (seat.restarts == 0) throw;
-      record(rank, fmt::format("worker {} could not be replaced: {}", rank, error.what()));
+      if (seat.first) throw;
+      record(rank, fmt::format("worker {} could not begin: {}", rank, error.what()));
       anonymously_tell(front, EngineEnded{rank, true});  // the front lets go of it first
     }
   }
@@ -43,24 +50,31 @@ void Crew::ready(const EngineReady& ready) {
   Seat& seat = seats_[ready.rank];
   seat.ready = !ready.error.code;
   seat.begun = wall_seconds();
-  if (seat.restarts > 0) return returned(ready);
+  if (!seat.first) return come(ready);
   Error failure;
   if (ready.error.code)
     failure = fail(ready.error.code, "worker {}: {}", ready.rank, ready.error.message);
   else if (ready_++ == 0 && processes_)
-    for (Rank rank = 1; rank < seats_.size() && !failure.code; ++rank)
+    for (Rank rank = 1; rank < context_.place.workers() && !failure.code; ++rank)
       if (const auto seated = this->seat(rank); !seated) failure = seated.error();
   if (!failure_.code) failure_ = failure;
 }
 
-/// A replacement has its engine, or has not: then its end follows.
-void Crew::returned(const EngineReady& ready) {
+/// A replacement, or who was added, has its engine, or has not: then its end follows.
+void Crew::come(const EngineReady& ready) {
   const Rank rank = ready.rank;
+  const char* what = seats_[rank].restarts > 0 ? "replaced" : "added";
   if (ready.error.code)
     return record(rank,
-                  fmt::format("worker {} could not be replaced: {}", rank, ready.error.message));
-  record(rank, fmt::format("worker {} was replaced ({} of {} times)", rank, seats_[rank].restarts,
-                           context_.options.restarts));
+                  fmt::format("worker {} could not be {}: {}", rank, what, ready.error.message));
+  if (seats_[rank].restarts > 0)
+    record(rank, fmt::format("worker {} was replaced ({} of {} times)", rank, seats_[rank].restarts,
+                             context_.options.restarts));
+  else
+    record(rank, fmt::format("worker {} was added to group {}: {} ride", rank,
+                             context_.place.group(context_.place.worker(rank)), riding()));
+  context_.words.seat(rank).vacant.store(false);
+  if (!std::exchange(seats_[rank].known, true)) ++added_;
   tell_leaders(rank, joined_packet(context_.place.worker(rank)));
   if (context_.live.begun.load() > 0) anonymously_tell(context_.directory[rank], Begin{});
 }
@@ -70,6 +84,7 @@ void Crew::ended(const EngineEnded& end) {
   Seat& seat = seats_[end.rank];
   seat.host.reset();  // its memory, before another needs as much
   if (context_.words.seat(end.rank).claimed.exchange(false)) context_.budget.give_back();
+  if (std::exchange(seat.leaving, false) && end.crashed) return leave_for_good(end.rank);
   if (!end.crashed) return leave_empty(end.rank, State::ended);
   if (seat.ready && wall_seconds() - seat.begun > kLongLife) seat.pause = kFirstPause;
   await_next(end.rank);
@@ -77,8 +92,7 @@ void Crew::ended(const EngineEnded& end) {
 
 void Crew::await_next(Rank rank) {
   Seat& seat = seats_[rank];
-  if (seat.restarts == 0 && !seat.ready)
-    return leave_empty(rank, State::lost);  // the run's failure
+  if (seat.first && !seat.ready) return leave_empty(rank, State::lost);  // the run's failure
   if (!needed(rank)) return leave_empty(rank, State::ended);
   if (seat.restarts >= context_.options.restarts) {
     if (context_.options.restarts > 0)
@@ -89,14 +103,16 @@ void Crew::await_next(Rank rank) {
   seat.state = State::awaited;
   seat.due = wall_seconds() + seat.pause;
   seat.pause = std::min(2 * seat.pause, kLongestPause);
-  tell_leaders(rank, gone_packet(context_.place.worker(rank), true, true));
+  if (seat.known) tell_leaders(rank, gone_packet(context_.place.worker(rank), true, true));
 }
 
 void Crew::leave_empty(Rank rank, State state) {
-  const bool crashed = state == State::lost || seats_[rank].state == State::awaited;
+  // Who is removed has crashed, as far as others have to know: they go on.
+  const bool crashed = state != State::ended || seats_[rank].state == State::awaited;
   seats_[rank].state = state;
   context_.words.seat(rank).lost.store(state == State::lost);
-  tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
+  if (std::exchange(seats_[rank].known, false))
+    tell_leaders(rank, gone_packet(context_.place.worker(rank), crashed));
 }
 
 bool Crew::needed(Rank rank) const {
@@ -124,7 +140,7 @@ void Crew::process_ended(Rank rank) {
   if (!word) {
     const std::string text =
         fmt::format("worker {}: its process {} ended: {}", rank, pid, end.words());
-    if (seats_[rank].ready || seats_[rank].restarts > 0)
+    if (seats_[rank].ready || !seats_[rank].first)
       record(rank, text);
     else if (!failure_.code)
       failure_ = fail(std::errc::no_child_process, "{}", text);
@@ -140,6 +156,7 @@ void Crew::look_around() {
       leave_empty(rank, State::ended);
     } else if (wall_seconds() >= empty.due) {
       ++empty.restarts;
+      empty.first = false;
       const auto seated = seat(rank);
       if (seated) continue;
       record(rank,
@@ -147,6 +164,8 @@ void Crew::look_around() {
       await_next(rank);
     }
   }
+  settle_changes();
+  look_for_overdue();
   if (!processes_) return;
   const double limit = context_.options.patience > 0
                            ? context_.options.patience
@@ -163,6 +182,23 @@ void Crew::look_around() {
            fmt::format("worker {} has shown no life for {:.1f} s (stopped?): its process {} is "
                        "killed",
                        rank, limit, processes_->pid(rank)));
+}
+
+void Crew::look_for_overdue() {
+  const double limit = context_.options.begin_within;
+  for (Rank rank = 0; rank < seats_.size(); ++rank) {
+    Seat& seat = seats_[rank];
+    if (seat.state != State::riding || seat.ready || seat.overdue ||
+        wall_seconds() - seat.seated <= limit)
+      continue;
+    seat.overdue = true;
+    std::string text =
+        fmt::format("worker {} has not built its engine within {} s (--begin-within)", rank, limit);
+    if (processes_) text += fmt::format(": its process {} is killed", processes_->pid(rank));
+    if (seat.first && !failure_.code) failure_ = fail(std::errc::timed_out, "{}", text);
+    record(rank, std::move(text));
+    if (processes_) processes_->kill(rank);
+  }
 }
 
 void Crew::record(Rank rank, std::string fault) {

@@ -80,8 +80,9 @@ Result<> Evaluator::copy_leader(Address leader) {
 Result<> Evaluator::copy_mean() {
   std::vector<Pin> pins;
   std::vector<ConstVector> vectors;
-  for (Rank r = 0; r < context_.place.workers(); ++r) {
-    if (context_.words.seat(r).lost.load()) continue;  // its parameters stand still
+  for (Rank r = 0; r < context_.place.seats(); ++r) {
+    // Nobody's parameters, and those of one that was given up, which stand still.
+    if (context_.words.seat(r).vacant.load() || context_.words.seat(r).lost.load()) continue;
     Pin pin = context_.arenas->slot({context_.place.worker(r), kParameters}).pin();
     if (!pin) continue;  // a worker that never came to publish has no say
     vectors.emplace_back(pin.bytes().data(), context_.network.layout().elements);
@@ -100,7 +101,7 @@ Result<> Evaluator::complete() {
   if (complete_ || context_.network.layout().buffer_elements == 0) return success();
   PACELINE_TRYV(context_.data.usable());
   PACELINE_TRYV(prepare());
-  StreamOptions stream = context_.stream(context_.place.workers());  // one worker's more
+  StreamOptions stream = context_.stream(context_.place.seats());  // one worker's more
   ++stream.workers;
   stream.sampling = Sampling::shuffled;
   const auto parameters = static_cast<std::ptrdiff_t>(context_.network.layout().elements);

@@ -36,7 +36,7 @@ struct alignas(64) GroupArenas::CopyWords {
 
 /// Where everything lies, the same in every process.
 struct GroupArenas::Plan {
-  std::vector<std::size_t> first_slot, state_slot, first_copy;
+  std::vector<std::size_t> first_slot, state_slot, slots_end, first_copy;
   std::vector<std::vector<SlotShape>> slots;    // by group
   std::vector<std::vector<DamagedSlot>> named;  // the same slots, undamaged
 };
@@ -46,6 +46,7 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
   Plan plan;
   plan.first_slot.resize(place.roles());
   plan.state_slot.resize(place.roles());
+  plan.slots_end.resize(place.roles());
   plan.slots.resize(place.groups);
   plan.named.resize(place.groups);
   std::vector<std::set<std::size_t>> elsewhere(place.groups);  // sizes of other groups' slots
@@ -56,7 +57,9 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
     plan.first_slot[i] = plan.slots[home].size();
     auto slots = protocol.slots(place.role(a), math, layout.elements, place);
     if (!slots.empty()) slots[kParameters].bytes += math.bytes(layout.buffer_elements);
-    for (const SlotShape& shape : slots) {
+    const bool later = place.begins_empty(a);
+    for (SlotShape& shape : slots) {
+      shape.later = later;
       const std::size_t index = plan.slots[home].size() - plan.first_slot[i];
       plan.named[home].push_back({a,
                                   index == kParameters
@@ -73,9 +76,10 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
                               : role == Role::global ? state.centre
                                                      : 0;
     if (bytes > 0) {
-      plan.slots[home].push_back({bytes});
+      plan.slots[home].push_back({bytes, later});
       plan.named[home].push_back({a, place.name(a) + "'s state", {}});
     }
+    plan.slots_end[i] = plan.slots[home].size();
   }
   for (std::uint32_t group = 0; group < place.groups; ++group) {
     plan.first_copy.push_back(plan.slots[group].size());
@@ -91,6 +95,7 @@ GroupArenas::GroupArenas(const Place& place, Plan plan, std::vector<Group> group
     : place_(place),
       first_slot_(std::move(plan.first_slot)),
       state_slot_(std::move(plan.state_slot)),
+      slots_end_(std::move(plan.slots_end)),
       groups_(std::move(groups)) {}
 
 std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
@@ -144,6 +149,13 @@ std::vector<std::string> GroupArenas::segments() const {
   std::vector<std::string> names;
   for (const Group& group : groups_) names.push_back(group.arena.segment());
   return names;
+}
+
+Result<> GroupArenas::reserve(Address seat) {
+  Arena& arena = groups_[place_.group(seat)].arena;
+  for (std::size_t k = first_slot_[seat.index]; k < slots_end_[seat.index]; ++k)
+    PACELINE_TRYV(arena.reserve(k));
+  return success();
 }
 
 Slot GroupArenas::slot(SlotRef ref) const {

@@ -36,7 +36,8 @@ struct DamagedSlot {
 class GroupArenas {
  public:
   /// Creates every group's arena, "NAME-group0" and so on; what does not fit fails here. Slots of
-  /// parameters have room for the buffers behind them, other slots have not.
+  /// parameters have room for the buffers behind them, other slots have not. Seats that begin empty
+  /// take no memory before reserve().
   /// @param checksums  of all that is published (SL-8)
   static Result<GroupArenas> create(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place,
@@ -49,6 +50,10 @@ class GroupArenas {
                                     std::span<const std::string> segments, StateBytes state = {});
   /// By group.
   std::vector<std::string> segments() const;
+
+  /// Takes the memory of a seat that begins empty: before anyone sits there.
+  /// @return no_space_on_device, saying what is needed and what there is
+  Result<> reserve(Address seat);
 
   Slot slot(SlotRef ref) const;
   /// Where a worker or centre puts its state, if there is such a slot.
@@ -82,7 +87,7 @@ class GroupArenas {
                    const Place& place, StateBytes state);
 
   Place place_;
-  std::vector<std::size_t> first_slot_, state_slot_;  // by role, in its group's arena
+  std::vector<std::size_t> first_slot_, state_slot_, slots_end_;  // by role, in its group's arena
   std::vector<Group> groups_;
 };
 

@@ -42,7 +42,10 @@ enum class LetterKind : std::uint16_t {
   skipped,  ///< text: an image file's name, a tab, the reason
   ended,
   // from the node's process to itself
-  process_ended
+  process_ended,
+  // between a visitor and the node
+  crew_question,
+  crew_answer  ///< text
 };
 
 /// A letter with a body, or with none.

@@ -32,7 +32,7 @@ struct Gone {
   bool crashed;         ///< false: it had done its work
   bool returns;         ///< another will take its place: Joined follows, or a Gone that denies it
 };
-/// Another has taken the place of a worker that crashed.
+/// Another has taken the place of a worker that crashed, or is added to the run.
 struct Joined {
   std::uint32_t index;  ///< its Address
 };

@@ -243,17 +243,8 @@ class Port {
     host_->send(to, packet);
   }
   template <class M>
-  void send_group(const M& message, std::uint64_t round = 0) const {
-    const std::uint32_t l = place().per_group;
-    for (Rank r = group() * l; r < (group() + 1) * l; ++r) send(place().worker(r), message, round);
-  }
-  template <class M>
   void send_leaders(const M& message, std::uint64_t round = 0) const {
     for (std::uint32_t j = 0; j < place().groups; ++j) send(place().leader(j), message, round);
-  }
-  template <class M>
-  void send_workers(const M& message, std::uint64_t round = 0) const {
-    for (Rank r = 0; r < place().workers(); ++r) send(place().worker(r), message, round);
   }
 
   /// The oldest message of the types named, of all types if none is; others stay. What belongs to

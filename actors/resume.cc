@@ -102,7 +102,9 @@ void put_back(RunContext& context) {
   const Place& place = context.place;
   std::copy(from.model.begin(), from.model.end(), context.initial.begin());
 
-  const bool same_workers = from.in_step && from.seats == place.workers();
+  const bool same_workers = from.in_step && from.seats == place.workers() &&
+                            from.workers.size() == from.seats &&
+                            from.workers.rbegin()->first < from.seats;  // not others of as many
   std::uint64_t epoch = ~0ull;  // who once replaced another is far ahead of all (WorkerHost::build)
   for (const auto& [rank, role] : from.workers) epoch = std::min(epoch, role.stream.epoch);
   for (Rank rank = 0; rank < place.workers(); ++rank) {

@@ -11,7 +11,7 @@
 //        the end of a leader to the global one, after all that it sent. Gone says whether the role
 //        crashed, and whether another will take its place.
 //   RH-4 Who takes the place of a worker that crashed is told to the same two as Joined: after Gone,
-//        before anything that it sends, when it is about to take its first step. It lives the
+//        before anything that it sends, as is who is added to a run, when it is about to take its first step. It lives the
 //        worker's role from the beginning, with the newest parameters of who leads, and hears
 //        nothing of what was sent to the one before. If nobody can come any more, a second Gone says
 //        so.

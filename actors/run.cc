@@ -1,5 +1,7 @@
 #include "paceline/actors/run.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
 #include <csignal>
@@ -13,6 +15,7 @@
 #include "paceline/actors/checkpointer.h"
 #include "paceline/actors/courier.h"
 #include "paceline/actors/crew.h"
+#include "paceline/actors/crew_desk.h"
 #include "paceline/actors/evaluator.h"
 #include "paceline/actors/metrics_file.h"
 #include "paceline/actors/node_arena.h"
@@ -38,6 +41,7 @@ class Ride {
   Ride(caf::actor_system& system, RunContext& context, NodeArena& node, RunControl& control,
        const std::function<void(const Progress&)>& progress)
       : context_(context),
+        node_(node),
         options_(context.options),
         control_(control),
         progress_(progress),
@@ -93,6 +97,7 @@ class Ride {
   void report(const char* phase);
 
   RunContext& context_;
+  const NodeArena& node_;
   const RunOptions& options_;
   RunControl& control_;
   const std::function<void(const Progress&)>& progress_;
@@ -103,6 +108,7 @@ class Ride {
   WorkerProcesses processes_;
   Crew crew_;
   SlotWatch slots_;
+  std::optional<CrewDesk> desk_;  // while the run may be asked for other workers
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
   CheckpointerActor checkpointer_;
@@ -134,11 +140,14 @@ Result<> Ride::spawn() {
   PACELINE_TRY(auto file,
                options_.resume ? MetricsFile::extend(metrics) : MetricsFile::create(metrics));
   context_.recorder = spawn_recorder(system_, std::move(file), &context_);
+  PACELINE_TRY(CrewDesk desk,
+               CrewDesk::open(node_, context_.network.layout().hash(), options_.directory));
+  desk_.emplace(std::move(desk));
   evaluator_ = spawn_evaluator(system_, &context_, me());
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
     context_.couriers.push_back(spawn_courier(system_, &context_, group, Placement::detached));
   context_.directory.resize(context_.place.roles());
-  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i) {
+  for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i) {
     const RoleKind& kind = context_.protocol->kind(context_.place.role({i}));
     if (kind)
       context_.directory[i] =
@@ -213,6 +222,8 @@ void Ride::train() {
     listen();
     look_around();
   }
+  crew_.changes_end(*desk_);
+  desk_.reset();
   context_.live.ended.store(context_.now());
   if (summary_.ended_by.empty())
     summary_.ended_by = crew_.lost() ? "error" : "steps";
@@ -260,6 +271,7 @@ void Ride::save_last() {
 void Ride::look_around() {
   const double t = context_.train_seconds();
   if (control_.stopping()) stop("interrupt");
+  while (const auto question = desk_->take()) crew_.change(*question, *desk_);
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
   if (!data_usable()) stop("error");
@@ -321,13 +333,13 @@ void Ride::drain() {
               },
               [](const caf::error&) {});
     };
-    for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+    for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i)
       if (context_.directory[i]) drained(context_.directory[i]);
     for (const CourierActor& courier : context_.couriers) drained(courier);
     if (!settled) std::this_thread::sleep_for(5ms);
   }
   save_last();
-  for (std::uint32_t i = context_.place.workers(); i < context_.place.roles(); ++i)
+  for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i)
     if (context_.directory[i]) end(context_.directory[i]);
   static_cast<void>(flush());  // and the recorder has seen the last election
 }
@@ -374,6 +386,9 @@ void Ride::count_up() {
   summary_.learning_rate = context_.live.learning_rate.load();
   summary_.leader_changes = context_.live.leader_changes.load();
   summary_.seed = options_.seed;
+  if (options_.pin)
+    for (Rank rank = 0; rank < context_.place.workers(); ++rank)
+      summary_.pinned.push_back(show_processors(context_.processors.seats[rank]));
   const Reading read = context_.data.reading();
   summary_.decode_cpu_seconds = read.decode_cpu_seconds - read_before_.decode_cpu_seconds;
   summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
@@ -382,7 +397,7 @@ void Ride::count_up() {
   const auto add_counts = [&](const auto& counts) {
     for (const auto& [name, n] : counts) summary_.events[name] += n;
   };
-  for (Rank rank = 0; rank < context_.place.workers(); ++rank) {
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank) {
     const SeatWords& seat = context_.words.seat(rank);
     coordination += seat.coordination_seconds.load();
     trained += seat.train_seconds.load();
@@ -392,6 +407,8 @@ void Ride::count_up() {
   }
   for (const ServiceHost& service : services_) add_counts(service.counts());
   if (options_.slot_checksums) summary_.events["damaged"] = slots_.found();
+  if (crew_.added() > 0) summary_.events["workers_added"] = crew_.added();
+  if (crew_.removed() > 0) summary_.events["workers_removed"] = crew_.removed();
   summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 
@@ -497,6 +514,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                                                 context.state_bytes(), options.slot_checksums));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
+  if (options.pin) spdlog::info("{}", show_shares(context.processors, context.place));
   return Ride(system, context, node, control, progress).go();
 }
 

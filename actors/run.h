@@ -3,6 +3,7 @@
 // own.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -40,6 +41,7 @@ struct RunOptions {
   std::string protocol = "lsgd";
   Mode mode = Mode::nonblocking;
   std::uint32_t groups = 1, workers = 2;
+  std::uint32_t max_workers = 0;  ///< how many there may be once some are added; 0: seats() says
   std::uint32_t tau = 4, tau_global = 16;  ///< steps
   double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1: x -= pull * (x - z)
   std::uint32_t score_window = 10;         ///< batches
@@ -50,6 +52,7 @@ struct RunOptions {
   /// ride_in_process() with the same options, network and data; "--segment S --rank R" is appended.
   std::vector<std::string> worker_command;
   unsigned threads = 1;                    ///< per worker
+  bool pin = false;                        ///< each worker keeps to processors of its own
   std::string device = "cpu";
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
   Schedule schedule;            ///< of the learning rate, over the budget
@@ -70,6 +73,7 @@ struct RunOptions {
   Evaluate evaluate = Evaluate::beside;
   double evaluate_every = 10;  ///< seconds of training
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
+  double begin_within = 600;   ///< seconds that a worker may take to build its engine
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
   bool slot_checksums = false;  ///< of what is published: nobody uses what does not match
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
@@ -82,7 +86,13 @@ struct RunOptions {
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt
 
-  Place place() const { return {groups, workers / groups}; }
+  /// Seats for workers: max_workers, or twice as many as there are, 64 more at most. With
+  /// `deterministic` the workers stay the same.
+  std::uint32_t seats() const {
+    if (max_workers > 0) return max_workers;
+    return deterministic ? workers : workers + std::min(workers, 64U);
+  }
+  Place place() const { return {groups, workers / groups, seats() - workers}; }
 };
 
 /// One line's worth of state, several times a second.
@@ -109,6 +119,7 @@ struct RunSummary {
   SkippedFiles skipped;           ///< image files that could not be read, since they were opened
   std::map<std::string, std::uint64_t>
       events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
+  std::vector<std::string> pinned;  ///< with `pin`: processors of each worker, "0-3,8"
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 

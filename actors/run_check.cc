@@ -47,6 +47,19 @@ Result<> check_workers(const RunOptions& o) {
   if (o.workers > kMostWorkers) {
     return refusal("--workers {} is more than {}: give fewer", o.workers, kMostWorkers);
   }
+  if (o.max_workers > 0 && o.max_workers < o.workers) {
+    return refusal("--max-workers {} is less than --workers {}: give as many or more",
+                   o.max_workers, o.workers);
+  }
+  if (o.max_workers > kMostWorkers) {
+    return refusal("--max-workers {} is more than {}: give fewer", o.max_workers, kMostWorkers);
+  }
+  if (o.deterministic && o.max_workers > o.workers) {
+    return refusal(
+        "--deterministic contradicts --max-workers {}: the same bits need the same workers: leave "
+        "it out",
+        o.max_workers);
+  }
   if (o.batch == 0 || o.batch > kLargestBatch) {
     return refusal("--batch {} is not from 1 to {}", o.batch, kLargestBatch);
   }
@@ -250,6 +263,10 @@ Result<> check(const RunOptions& options) {
   if (!within(options.patience, 0, kMostSeconds)) {
     return refusal("--patience {} is neither auto nor a number of seconds above 0, up to {}",
                    options.patience, kMostSeconds);
+  }
+  if (!(options.begin_within > 0 && options.begin_within <= kMostSeconds)) {
+    return refusal("--begin-within {} is not a number of seconds above 0, up to {}",
+                   options.begin_within, kMostSeconds);
   }
   return success();
 }

@@ -25,6 +25,10 @@ Result<> prepare(RunContext& context, RunOptions& options) {
     context.worker_state = state(Role::worker);
     context.centre_state = state(Role::global);
   }
+  if (options.pin) {
+    PACELINE_TRY(const std::vector<Processor> all, read_processors());
+    context.processors = share_processors(all, context.place, options.threads);
+  }
   return success();
 }
 

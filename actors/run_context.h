@@ -10,6 +10,7 @@
 
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
+#include "paceline/actors/pinning.h"
 #include "paceline/actors/protocol.h"
 #include "paceline/actors/role_state.h"
 #include "paceline/actors/run.h"
@@ -17,6 +18,7 @@
 #include "paceline/actors/step_times.h"
 #include "paceline/actors/thread_clock.h"
 #include "paceline/compute/device.h"
+#include "paceline/net/process.h"
 
 namespace paceline {
 
@@ -38,6 +40,8 @@ struct RunContext {
   std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
   StateShape worker_state, centre_state;  ///< empty where there are no slots for them
   std::unique_ptr<GroupArenas> arenas;
+  ProcessIdentity home = this_process();  ///< the run's process
+  ProcessorShares processors;             ///< by seat; no seats: workers are not pinned
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
@@ -58,8 +62,9 @@ struct RunContext {
   /// How the steps of the slowest worker are; nothing while somebody has taken too few.
   std::optional<StepSummary> slowest() const {
     StepSummary slowest;
-    for (Rank rank = 0; rank < place.workers(); ++rank) {
+    for (Rank rank = 0; rank < place.seats(); ++rank) {
       const SeatWords& seat = words.seat(rank);
+      if (seat.vacant.load()) continue;
       const StepSummary steps{seat.step_median.load(), seat.step_spread.load()};
       if (steps.median == 0) return std::nullopt;
       if (steps.generous() > slowest.generous()) slowest = steps;
@@ -109,6 +114,8 @@ struct RunContext {
     stream.seed = options.seed;
     stream.worker = worker;
     stream.workers = place.workers();
+    if (options.sampling == Sampling::shuffled)
+      stream.workers = std::max(worker + 1, stream.workers);
     stream.augment = options.augment;
     stream.decode_threads = options.decode_threads;
     return stream;
@@ -116,7 +123,7 @@ struct RunContext {
 };
 
 /// Fills in what follows from the options, the same in every process of the run: place, protocol,
-/// hyper, device, initial, undecayed, the shapes of states.
+/// hyper, device, initial, undecayed, the shapes of states, who keeps to which processors.
 /// @param options  the context's; gets what was left to defaults
 Result<> prepare(RunContext& context, RunOptions& options);
 

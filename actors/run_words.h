@@ -61,12 +61,24 @@ struct alignas(64) SeatWords {
   std::atomic<double> decode_cpu_seconds{0}, data_wait_seconds{0};  ///< of a process of its own
   std::atomic<bool> gone{false};        ///< ended, and nobody has begun in its place
   std::atomic<bool> lost{false};        ///< ended before its time, and nobody will come
+  std::atomic<bool> built{false};       ///< who sits here has its engine
+  /// Nobody is to sit here: not yet, or no more. What stands here and in its slots is no worker's.
+  std::atomic<bool> vacant{false};
+  std::atomic<bool> dismissed{false};   ///< the worker is to end at its next step's boundary
   std::atomic<std::uint64_t> place{0};  ///< its last boundary, as CheckpointWords::at counts
   /// The last request that its state answers; where there is a centre, that has by then all that the
   /// worker had sent it (Saved).
   std::atomic<std::uint64_t> saved{0};
   std::atomic<bool> continues{false};   ///< its state is where the next rider begins
   CountWords counts;
+
+  /// After the end of who sat here, or before anyone has.
+  void vacate() {
+    step_median.store(0);
+    dismissed.store(false);
+    gone.store(true);
+    vacant.store(true);
+  }
 };
 
 struct alignas(64) RunWords {

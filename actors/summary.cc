@@ -15,7 +15,7 @@ nlohmann::ordered_json number(double value) {
 std::string summary_json(const RunSummary& s) {
   nlohmann::ordered_json events = nlohmann::ordered_json::object();
   for (const auto& [name, count] : s.events) events[name] = count;
-  const nlohmann::ordered_json object = {
+  nlohmann::ordered_json object = {
       {"test_error_leader", number(s.test_error_leader)},
       {"test_error_mean", number(s.test_error_mean)},
       {"wall_seconds", number(s.wall_seconds)},
@@ -33,6 +33,7 @@ std::string summary_json(const RunSummary& s) {
       {"ended_by", s.ended_by},
       {"events", events},
   };
+  if (!s.pinned.empty()) object["pinned"] = s.pinned;
   return object.dump(2) + "\n";
 }
 

@@ -13,6 +13,9 @@ constexpr double kLongestNap = 60;  // seconds; a wait takes as many as it needs
 
 double seconds_of(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
+/// Leaves the role of a worker that is removed.
+struct Dismissed {};
+
 std::string words(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -68,6 +71,7 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 
 bool WorkerHost::running() {
   answer_checkpoint();
+  if (seat_.dismissed.load()) throw Dismissed{};
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
@@ -120,6 +124,11 @@ void WorkerHost::fetched(std::uint64_t ticket) {
 
 EngineEnded WorkerHost::live(const caf::actor& run) {
   EngineEnded end{self().index, false};
+  const auto& shares = context_.processors.seats;
+  // Before anything makes a thread: OpenMP's team, what decodes images.
+  const PinnedThread pinned(shares.empty() ? ProcessorIds{} : shares[self().index]);
+  if (pinned.failure().code)
+    record(FaultEvent{0, fmt::format("worker {} {}", self().index, pinned.failure().message)});
   try {
     Result<> built = success();
     try {
@@ -127,9 +136,10 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
     } catch (const std::exception& error) {
       built = fail(std::errc::not_enough_memory, "cannot build its engine: {}", error.what());
     }
+    seat_.built.store(static_cast<bool>(built));
     anonymously_tell(run, EngineReady{self().index, built ? Error{} : built.error()});
     end.crashed = !built;  // why, the run knows already
-    if (built) wait_for_begin();
+    if (built && !wait_for_begin()) end.crashed = true;
     if (built && begun_) {
       begun_at_ = context_.now();
       reported_at_ = context_.train_seconds();
@@ -141,6 +151,8 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
       write_figures();
     }
     if (const std::exception_ptr error = role_.error()) std::rethrow_exception(error);
+  } catch (const Dismissed&) {
+    end.crashed = true;  // to the protocol it is: others go on without it
   } catch (...) {
     end.crashed = true;
     record(FaultEvent{0, fmt::format("worker {} ended after {} steps: {}", self().index, steps(),
@@ -151,9 +163,29 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
   return end;
 }
 
-void WorkerHost::wait_for_begin() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return begun_ || context_.budget.stopped(); });
+bool WorkerHost::wait_for_begin() {
+  constexpr double kEngines = 3;
+  const double within = kEngines * context_.options.begin_within;
+  {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, std::chrono::duration<double>(within),
+                          [&] { return begun_ || context_.budget.stopped(); }))
+      return true;
+  }
+  std::string missing;
+  for (Rank rank = 0; rank < place().workers(); ++rank) {
+    const SeatWords& other = context_.words.seat(rank);
+    if (other.built.load()) continue;
+    missing += fmt::format("{} worker {}", missing.empty() ? "; without an engine:" : ",", rank);
+    if (const std::int64_t alive = other.alive_at.load())
+      missing += fmt::format(" (last sign of life {:.3f} s ago)",
+                             wall_seconds() - 1e-9 * static_cast<double>(alive));
+  }
+  record(FaultEvent{
+      0, fmt::format("worker {} waited in vain for the run's beginning, which process {} has to "
+                     "give{}; the deadline was {:.3g} s",
+                     self().index, context_.home.pid, missing, within)});
+  return false;
 }
 
 void WorkerHost::live_role() {

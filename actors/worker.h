@@ -10,6 +10,8 @@
 //   WK-4 Who is not the first in its seat begins with the newest parameters of who leads, no momentum,
 //        and batches that nobody here has seen in this order.
 //   WK-5 Nothing that is not finite leaves a worker: it begins again where the leader is.
+//   WK-6 Who has waited for the run's beginning as long as three engines may take to be built (the
+//        first worker's, the others', the evaluator's) says what is missing, and ends.
 #pragma once
 
 #include <condition_variable>
@@ -59,7 +61,8 @@ class WorkerHost final : public ActorHost, public Rider {
   Pin leaders();
   std::string take_leaders(const StreamState& stream);
   void note_step_time(double seconds);
-  void wait_for_begin();
+  /// @return false when the run has neither begun nor ended in time
+  bool wait_for_begin();
   void live_role();
   void restore();
   std::uint64_t boundary() const;

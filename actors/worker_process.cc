@@ -150,11 +150,12 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
                          const Network& network, const Data& data) {
   RunOptions options = given;
   const Place place = options.place();
-  if (seat.rank >= place.workers())
-    return fail(std::errc::invalid_argument, "--rank {}: the run has {} workers", seat.rank,
-                place.workers());
+  if (seat.rank >= place.seats())
+    return fail(std::errc::invalid_argument, "--rank {}: the run has {} seats", seat.rank,
+                place.seats());
   PACELINE_TRY(NodeArena node, NodeArena::attach(seat.segment, place, network.layout().hash()));
   RunContext context(options, network, data, node.words());
+  if (const auto home = Arena::creator(seat.segment)) context.home = *home;
   PACELINE_TRYV(prepare(context, options));
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)

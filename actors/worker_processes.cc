@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 WorkerProcesses::WorkerProcesses(RunContext& context, NodeArena& node, Outbox& to_self)
     : context_(context), node_(node), to_self_(to_self) {
-  for (Rank rank = 0; rank < context.place.workers(); ++rank)
+  for (Rank rank = 0; rank < context.place.seats(); ++rank)
     seats_.push_back({{}, {}, std::make_unique<RemoteRider>(node, rank)});
 }
 

@@ -6,6 +6,7 @@
 //   WP-2 No process outlives this object, nor the run's process, however that ends.
 #pragma once
 
+#include <csignal>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -30,6 +31,7 @@ class WorkerProcesses {
   void signal_all(int signal) const;
   /// Kills whoever has shown no life for `seconds` by the run's clock. @return their ranks
   std::vector<Rank> kill_silent(double seconds);
+  void kill(Rank rank) { seats_[rank].child.kill(SIGKILL); }
   std::int32_t pid(Rank rank) const { return seats_[rank].child.identity().pid; }
   /// Sends what waits for room in the workers' mailboxes; the postman's. @return whether some still
   /// waits

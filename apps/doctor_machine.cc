@@ -1,15 +1,22 @@
 // Processor, memory, shared memory and the system's limits, from /proc, /sys and the calls for
 // them.
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 
 #include "paceline/apps/finding.h"
 #include "paceline/apps/option_value.h"
@@ -70,6 +77,8 @@ std::string cgroup_line(std::string_view controller, const char* file_v1, const 
   }
   return {};
 }
+
+std::string errno_words() { return std::generic_category().message(errno); }
 
 Finding examine_processor() {
   std::string model = line_after("/proc/cpuinfo", "model name");
@@ -176,6 +185,45 @@ Finding examine_huge_pages() {
           "as root: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled"};
 }
 
+/// Whether the deaths of workers' processes are noticed at once (net/child_process).
+Finding examine_pidfd() {
+  const auto self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  if (self >= 0) {
+    close(self);
+    return {"pidfd", Mark::ok, "the end of a worker's process is noticed at once", ""};
+  }
+  return {"pidfd", Mark::warn,
+          fmt::format("pidfd_open: {}; --isolation process does not work", errno_words()),
+          "Linux 5.3 or newer, and a seccomp profile (container) that allows pidfd_open; or "
+          "--isolation thread"};
+}
+
+/// Whether a child can be told to end with its parent.
+Finding examine_death_signal() {
+  int before = 0;
+  if (prctl(PR_GET_PDEATHSIG, &before) == 0 && prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 &&
+      prctl(PR_SET_PDEATHSIG, before) == 0) {
+    return {"PR_SET_PDEATHSIG", Mark::ok, "a process can be told to end with its parent", ""};
+  }
+  return {"PR_SET_PDEATHSIG", Mark::warn,
+          fmt::format("{}; --isolation process does not work", errno_words()),
+          "a seccomp profile (container) that allows prctl; or --isolation thread"};
+}
+
+/// Whether a sleeping receiver of a mailbox can be woken from another process.
+Finding examine_futex() {
+  std::uint32_t word = 1;
+  // Shared, as mailboxes use it; the word is not 0, so that nobody sleeps.
+  if (syscall(SYS_futex, &word, FUTEX_WAIT, 0, nullptr, nullptr, 0) == -1 && errno == EAGAIN &&
+      syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0) == 0) {
+    return {"futex", Mark::ok, "mailboxes between processes can sleep and be woken", ""};
+  }
+  return {
+      "futex", Mark::warn, fmt::format("{}; --isolation process does not work", errno_words()),
+      "a kernel with futexes and a seccomp profile (container) that allows them; or --isolation "
+      "thread"};
+}
+
 }  // namespace
 
 double available_memory() {
@@ -185,7 +233,8 @@ double available_memory() {
 
 std::vector<Finding> examine_machine() {
   return {examine_processor(),     examine_cores(),         examine_memory(),
-          examine_shared_memory(), examine_locked_memory(), examine_huge_pages()};
+          examine_shared_memory(), examine_locked_memory(), examine_huge_pages(),
+          examine_pidfd(),         examine_death_signal(),  examine_futex()};
 }
 
 }  // namespace paceline

@@ -16,6 +16,7 @@
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/train.h"
 #include "paceline/apps/worker.h"
+#include "paceline/apps/workers.h"
 
 namespace paceline {
 namespace {
@@ -24,6 +25,7 @@ constexpr const char* kHelp =
     "paceline: trains convolutional networks with asynchronous workers that follow the best one\n"
     "\n"
     "  paceline train   train a network; writes a run directory\n"
+    "  paceline workers add workers to a run that goes on, or remove some\n"
     "  paceline eval    test what a run has written\n"
     "  paceline inspect list a network's layers, shapes, parameters and memory\n"
     "  paceline bench   measure slot, pull, mailbox, step or data on this machine\n"
@@ -34,7 +36,8 @@ constexpr const char* kHelp =
     "Try: paceline train --groups 2 --workers 4\n";
 
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
-  const std::vector<std::string> commands{"train", "eval", "inspect", "bench", "doctor", "worker", "help"};
+  const std::vector<std::string> commands{"train",  "eval",   "inspect", "bench",
+                                          "doctor", "worker", "workers", "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;
@@ -56,6 +59,7 @@ ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> e
   if (command == "bench") return bench(words);
   if (command == "doctor") return doctor(words);
   if (command == "worker") return worker(words);
+  if (command == "workers") return workers(words);
   if (command == "help") {
     fmt::print("{}", kHelp);
     return kDone;

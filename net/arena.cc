@@ -71,9 +71,10 @@ bool has_huge_pages(const void* memory) {
   return false;
 }
 
-Result<> reserve(int segment, const std::string& name, std::size_t bytes) {
+Result<> reserve(int segment, const std::string& name, std::size_t begin, std::size_t bytes) {
   int error = EINTR;
-  while (error == EINTR) error = posix_fallocate(segment, 0, static_cast<off_t>(bytes));
+  while (error == EINTR)
+    error = posix_fallocate(segment, static_cast<off_t>(begin), static_cast<off_t>(bytes));
   if (error != 0)
     return fail_errno(error, "arena {} cannot reserve {} in {}", name, in_words(bytes), kFolder);
   return success();
@@ -102,16 +103,17 @@ struct Arena::Mapping {
 
   ArenaHeader& header() const { return *static_cast<ArenaHeader*>(memory); }
 
-  /// Maps the segment behind `file`, with all its pages in place where the kernel can (5.14).
+  /// Maps the segment behind `file`.
   Result<> map(std::size_t size, bool huge) {
     memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (memory == MAP_FAILED)
       return fail_errno(errno, "arena {} cannot map {}", segment, in_words(size));
     bytes = size;
     if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
-    madvise(memory, bytes, MADV_POPULATE_WRITE);
     return success();
   }
+  /// Puts the first pages in place where the kernel can (5.14).
+  void populate(std::size_t first) { madvise(memory, first, MADV_POPULATE_WRITE); }
 };
 
 Arena::Arena(std::unique_ptr<Mapping> mapping) : mapping_(std::move(mapping)) {}
@@ -124,7 +126,8 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   if (!is_plain_name(options.name))
     return fail(std::errc::invalid_argument,
                 "arena name '{}': 1 to 64 letters, digits, '-' and '_'", options.name);
-  PACELINE_TRY(const std::size_t bytes, layout_bytes(options));
+  PACELINE_TRY(const ArenaBytes size, layout_bytes(options));
+  const std::size_t bytes = size.all;
   auto mapping = std::make_unique<Mapping>();
   mapping->segment = format_segment_name({geteuid(), this_process(), options.name});
   const std::string& segment = mapping->segment;
@@ -138,13 +141,14 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   // Tells sweepers in other containers, who cannot see this pid, that the segment is in use.
   if (flock(mapping->file, LOCK_EX | LOCK_NB) != 0)
     return fail_errno(errno, "arena {} cannot lock {}", options.name, segment);
-  PACELINE_TRYV(check_room(mapping->file, options.name, bytes));
+  PACELINE_TRYV(check_room(mapping->file, options.name, size.at_first));
   if (ftruncate(mapping->file, static_cast<off_t>(bytes)) != 0)
     return fail_errno(errno, "arena {} cannot grow to {}{}", options.name, in_words(bytes),
                       errno == EFBIG ? " (a limit on file sizes: ulimit -f unlimited)" : "");
   // Mapping first lets pages be huge; reserving what is not there yet has the last word.
   PACELINE_TRYV(mapping->map(bytes, options.huge_pages));
-  PACELINE_TRYV(reserve(mapping->file, options.name, bytes));
+  mapping->populate(size.at_first);
+  PACELINE_TRYV(paceline::reserve(mapping->file, options.name, 0, size.at_first));
   mapping->huge_pages = options.huge_pages && has_huge_pages(mapping->memory);
   write_layout(mapping->memory, options);
   return Arena(std::move(mapping));
@@ -165,12 +169,14 @@ Result<Arena> Arena::attach(const std::string& segment, std::uint64_t layout_has
     return fail(std::errc::illegal_byte_sequence, "{} is truncated: {} bytes", segment, bytes);
   PACELINE_TRYV(mapping->map(bytes, true));
   PACELINE_TRYV(check_layout(mapping->memory, bytes, segment, layout_hash));
+  mapping->populate(mapping->header().bytes_at_first);
   mapping->huge_pages = has_huge_pages(mapping->memory);
   return Arena(std::move(mapping));
 }
 
 Result<Arena> Arena::local(const ArenaOptions& options) {
-  PACELINE_TRY(const std::size_t bytes, layout_bytes(options));
+  PACELINE_TRY(const ArenaBytes size, layout_bytes(options));
+  const std::size_t bytes = size.all;
   auto mapping = std::make_unique<Mapping>();
   mapping->memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -215,6 +221,15 @@ std::size_t Arena::slots() const { return mapping_->header().slots; }
 Slot Arena::slot(std::size_t index) const {
   PACELINE_CHECK(index < slots(), "slot {} of {}", index, slots());
   return Slot(&mapping_->header().slot(index));
+}
+
+Result<> Arena::reserve(std::size_t index) {
+  PACELINE_CHECK(index < slots(), "slot {} of {}", index, slots());
+  const auto [begin, bytes] = mapping_->header().buffers(index);
+  if (mapping_->file < 0 || begin < mapping_->header().bytes_at_first) return success();
+  const std::string name = fmt::format("{}, slot {},", segment(), index);
+  PACELINE_TRYV(check_room(mapping_->file, name, bytes));
+  return paceline::reserve(mapping_->file, name, begin, bytes);
 }
 
 std::size_t Arena::mailboxes() const { return mapping_->header().mailboxes; }

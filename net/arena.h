@@ -1,8 +1,8 @@
 // A node's shared memory: slots, mailboxes and a board, in one segment that processes attach to by
 // name. Threading: create, attach and destroy from one thread; everything behind slot() may
 // be used from any thread of any attached process.
-//   AR-1 All memory is reserved when the arena is created: what does not fit fails there, and never
-//        later by SIGBUS.
+//   AR-1 All memory is reserved when the arena is created, that of a slot for later by reserve():
+//        what does not fit fails there, and never later by SIGBUS.
 //   AR-2 Readable and writable by its owner's user alone.
 //   AR-3 The header holds magic, byte order, layout version, the flat vector's hash, the creator's
 //        pid and start time; what does not match is one clear error (SL-6).
@@ -27,6 +27,7 @@ namespace paceline {
 
 struct SlotShape {
   std::size_t bytes = 0;  ///< of one buffer's payload
+  bool later = false;     ///< no memory until Arena::reserve(): nobody loans it before that
 };
 
 struct MailboxShape {
@@ -71,6 +72,9 @@ class Arena {
   bool huge_pages() const;  ///< whether the system gave any
   std::size_t slots() const;
   Slot slot(std::size_t index) const;  ///< a view, valid as long as the arena
+  /// Takes the memory of a slot for later; nothing happens where that has been done.
+  /// @return no_space_on_device, saying what is needed and what there is
+  Result<> reserve(std::size_t index);
   std::size_t mailboxes() const;
   Mailbox mailbox(std::size_t index) const;  ///< a view, valid as long as the arena
   std::span<std::byte> board() const;        ///< [board_bytes], valid as long as the arena

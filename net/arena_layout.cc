@@ -42,7 +42,7 @@ bool is_capacity(std::uint64_t letters) {
 
 }  // namespace
 
-Result<std::size_t> layout_bytes(const ArenaOptions& options) {
+Result<ArenaBytes> layout_bytes(const ArenaOptions& options) {
   if (options.slots.size() > kMostSlots || options.pins > kMostPins)
     return fail(std::errc::invalid_argument, "arena {}: {} slots of {} pins: at most {} of {}",
                 options.name, options.slots.size(), options.pins, kMostSlots, kMostPins);
@@ -63,13 +63,19 @@ Result<std::size_t> layout_bytes(const ArenaOptions& options) {
     bytes += shape.letters * sizeof(MailboxPlace);
   }
   bytes = round_up(bytes, page_bytes());
+  std::size_t later = 0;
   for (const SlotShape& shape : options.slots) {
     if (shape.bytes > kMostBytes)
       return fail(std::errc::invalid_argument, "arena {}: a slot of {} bytes: at most {}",
                   options.name, shape.bytes, kMostBytes);
-    bytes += kBuffers * round_up(shape.bytes, kCacheLine);
+    const std::size_t buffers = kBuffers * round_up(shape.bytes, kCacheLine);
+    if (shape.later)
+      later += round_up(buffers, page_bytes());
+    else
+      bytes += buffers;
   }
-  return round_up(bytes, page_bytes());
+  bytes = round_up(bytes, page_bytes());
+  return ArenaBytes{bytes + later, bytes};
 }
 
 void write_layout(void* memory, const ArenaOptions& options) {
@@ -77,7 +83,9 @@ void write_layout(void* memory, const ArenaOptions& options) {
   header->byte_order = kByteOrder;
   header->layout_version = kLayoutVersion;
   header->layout_hash = options.layout_hash;
-  header->bytes = layout_bytes(options).value();
+  const ArenaBytes size = layout_bytes(options).value();
+  header->bytes = size.all;
+  header->bytes_at_first = size.at_first;
   header->creator_pid = static_cast<std::uint64_t>(this_process().pid);
   header->creator_start_time = this_process().start_time;
   count(options, *header);
@@ -94,14 +102,17 @@ void write_layout(void* memory, const ArenaOptions& options) {
     end += words->letters * sizeof(MailboxPlace);
   }
   end = round_up(end, page_bytes());
+  std::size_t later = size.at_first;
   for (std::size_t i = 0; i < options.slots.size(); ++i) {
     SlotWords* words = std::construct_at(&header->slot(i));
+    std::size_t& at = options.slots[i].later ? later : end;
     words->bytes = options.slots[i].bytes;
     words->stride = round_up(words->bytes, kCacheLine);
-    words->payload = from(words, end);
+    words->payload = from(words, at);
     words->pins = header->pins;
     words->checksums = options.checksums ? 1 : 0;
-    end += kBuffers * words->stride;
+    at += kBuffers * words->stride;
+    if (options.slots[i].later) at = round_up(at, page_bytes());
   }
   header->magic.store(kMagic);
 }
@@ -144,6 +155,7 @@ Result<> check_layout(void* memory, std::size_t bytes, const std::string& segmen
     return bytes - static_cast<std::size_t>(static_cast<const std::byte*>(head) -
                                             static_cast<const std::byte*>(memory));
   };
+  if (header->bytes_at_first > bytes) return damaged("what was reserved");
   if (header->slots > kMostSlots || header->pins > kMostPins || header->mailboxes_offset() > bytes)
     return damaged("a slot");
   if (header->mailboxes > kMostMailboxes || header->board_offset() > bytes)

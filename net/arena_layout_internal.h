@@ -1,10 +1,10 @@
 // How an arena lies in memory, the same in a shared segment and in private memory. Private to net/.
 //
 //   ArenaHeader | SlotWords, pins | … | MailboxWords | … | board | places of mailbox 0 | … |
-//   buffers of slot 0 | of slot 1 | …
+//   buffers of slot 0 | of slot 1 | … | buffers of the slots for later
 //
-// Heads, board, places and buffers start on cache lines, the first buffer on a page. Threading: any
-// thread.
+// Heads, board, places and buffers start on cache lines, the first buffer and those of each slot for
+// later on a page. Threading: any thread.
 //   AL-1 The magic is written last: a segment that has it is complete.
 //   AL-2 Whatever check_layout() has let through, neither a slot nor a mailbox of it, nor its board,
 //        reaches outside the mapping.
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mailbox_internal.h"
@@ -31,7 +32,8 @@ struct alignas(kCacheLine) ArenaHeader {
   std::uint64_t byte_order = 0;
   std::uint64_t layout_version = 0;
   std::uint64_t layout_hash = 0;
-  std::uint64_t bytes = 0;  // of the whole segment
+  std::uint64_t bytes = 0;           // of the whole segment
+  std::uint64_t bytes_at_first = 0;  // what lies before the slots for later
   std::uint64_t creator_pid = 0;
   std::uint64_t creator_start_time = 0;
   std::uint64_t slots = 0;
@@ -46,6 +48,13 @@ struct alignas(kCacheLine) ArenaHeader {
     return reinterpret_cast<MailboxWords*>(at(mailboxes_offset()))[index];
   }
   std::span<std::byte> board() { return {at(board_offset()), board_bytes}; }
+  /// Where a slot's buffers lie: offset and length.
+  std::pair<std::size_t, std::size_t> buffers(std::size_t index) {
+    const SlotWords& words = slot(index);
+    const auto head = static_cast<std::size_t>(reinterpret_cast<const std::byte*>(&words) -
+                                               reinterpret_cast<const std::byte*>(this));
+    return {head + words.payload, kBuffers * words.stride};
+  }
 
   std::size_t mailboxes_offset() const { return sizeof *this + slots * slot_stride(pins); }
   std::size_t board_offset() const { return mailboxes_offset() + mailboxes * sizeof(MailboxWords); }
@@ -59,8 +68,13 @@ struct alignas(kCacheLine) ArenaHeader {
   std::byte* at(std::size_t offset) { return reinterpret_cast<std::byte*>(this) + offset; }
 };
 
-/// @return the whole arena's bytes, in full pages; invalid_argument when it is out of all bounds
-Result<std::size_t> layout_bytes(const ArenaOptions& options);
+/// In full pages.
+struct ArenaBytes {
+  std::size_t all = 0, at_first = 0;  ///< with and without the slots for later
+};
+
+/// @return how large the arena is; invalid_argument when it is out of all bounds
+Result<ArenaBytes> layout_bytes(const ArenaOptions& options);
 
 /// Lays the arena out in zeroed memory of layout_bytes().
 void write_layout(void* memory, const ArenaOptions& options);

@@ -8,7 +8,7 @@
 // Rounds are synchronous. Codes travel through slots of the workers, x through the centre's.
 //   DI-1 h = mean h_i at every round's end. What seems lost is told again; each code counts once.
 //   DI-2 A crash, or a code that cannot be read, takes its h_i along: all begin again from h = 0.
-//        Who takes the place of n + 1 brings h_i = 0, and h becomes n / (n + 1) h: the mean still.
+//        Who takes the place of n + 1, or is added to n, brings h_i = 0, and h becomes n / (n + 1) h: the mean still.
 //        Its first code tells the centre that it does not know the round yet, and does not count.
 //   DI-3 The mean runs in rank order, whoever came first.
 //   DI-4 The first worker that has done its steps ends the run: there is no round without it.
@@ -150,7 +150,8 @@ struct Diana {
           awaited.erase(e.from());
           if (gone->returns) awaited.insert(e.from());
         } else if (e.as<Joined>()) {
-          if (!awaited.erase(e.from())) continue;
+          awaited.erase(e.from());
+          if (riding.contains(e.from())) continue;
           const auto n = static_cast<double>(riding.size());
           math.scale(memory, n / (n + 1));
           riding.insert(e.from());

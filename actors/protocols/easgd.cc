@@ -10,6 +10,9 @@
 //   the worker takes no other elastic step, and its d stays in place.
 //   EA-2 A worker that crashed takes its x along, and what it has pushed stays with the centre. Who
 //   takes its place begins at c, and so with d = 0. The centre stays while somebody may return.
+//   EA-3 p counts who was added and not who was removed or given up; each worker's alpha follows
+//   after its next push.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -27,6 +30,7 @@ struct Easgd {
     void each(F f) {
       f("tau", tau), f("beta", beta);
     }
+    double alpha(std::uint32_t p) const { return std::min(1.0, beta / std::max(1U, p)); }
     Result<> validate(const Place& place) const {
       if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
       if (!(beta >= 0 && beta <= place.workers()))
@@ -40,6 +44,7 @@ struct Easgd {
   };
   struct Taken {  // centre -> worker
     std::uint64_t version;
+    std::uint32_t workers;  ///< p, now
   };
   using Message = std::variant<Push, Taken>;
   static constexpr std::uint32_t kElastic = 1;  ///< a worker's slot for d
@@ -58,7 +63,7 @@ struct Easgd {
 
   static Task<> worker(Port<Easgd> port) {
     const Hyper& h = port.hyper();
-    const double alpha = h.beta / port.place().workers();
+    double alpha = h.alpha(port.place().workers());
     const Vector x = port.x(), d = port.vector("elastic");
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
     bool alone = false;        // the centre is gone
@@ -66,7 +71,7 @@ struct Easgd {
     for (std::uint64_t t = port.steps(); port.running(); ++t) {
       bool elastic = false;
       if (t % h.tau == 0 && !alone) {
-        if (pushed) alone = co_await settled(port, pushed);
+        if (pushed) alone = co_await settled(port, pushed, alpha);
         Pin c;
         if (!pushed && !alone)
           c = co_await port.pin(port.global(), kParameters, kNewest, patience(port));
@@ -84,15 +89,18 @@ struct Easgd {
       if (elastic) port.math().axpy(x, -1, d);
     }
     for (int tries = 0; pushed && !alone && tries < 10; ++tries)
-      alone = co_await settled(port, pushed);
+      alone = co_await settled(port, pushed, alpha);
     co_await publish_within(port, kParameters, x, patience(port));
   }
 
   /// Waits until the centre has taken `pushed`, which becomes 0; tells it again if it seems not to
-  /// know. @return whether the centre is gone
-  static Task<bool> settled(Port<Easgd> port, std::uint64_t& pushed) {
+  /// know. Alpha becomes that of those who ride. @return whether the centre is gone
+  static Task<bool> settled(Port<Easgd> port, std::uint64_t& pushed, double& alpha) {
     auto answer = co_await port.receive<Taken, Gone>(patience(port), pushed);
-    if (answer.as<Taken>()) pushed = 0;
+    if (const auto taken = answer.as<Taken>()) {
+      pushed = 0;
+      alpha = port.hyper().alpha(taken->workers);
+    }
     if (!answer) {
       port.record_missing(pushed, "an acknowledgement", {{port.global()}});
       if (port.pin_held(port.self(), kElastic))
@@ -107,14 +115,17 @@ struct Easgd {
     const Vector c = port.x();
     std::set<Address> riding, awaited;  // who crashed is awaited while another may take its place
     for (Rank r = 0; r < port.place().workers(); ++r) riding.insert(port.place().worker(r));
+    std::uint32_t workers = port.place().workers();
     std::map<Address, std::uint64_t> taken;  // the last version of each worker's d
     port.publish(kParameters, c);
     while (!riding.empty() || !awaited.empty()) {
       auto e = co_await port.receive<Push, Gone, Joined>(patience(port));
       const auto gone = e.as<Gone>();
+      if (gone && gone->crashed && !gone->returns) --workers;  // for good, before its time
       if (gone) riding.erase(e.from()), awaited.erase(e.from());
       if (gone && gone->returns) awaited.insert(e.from());
-      if (e.as<Joined>() && awaited.erase(e.from())) riding.insert(e.from());
+      if (e.as<Joined>() && !awaited.erase(e.from()) && !riding.contains(e.from())) ++workers;
+      if (e.as<Joined>()) riding.insert(e.from());
       if (!e) port.record_missing(0, "a push", std::vector<Address>(riding.begin(), riding.end()));
       const auto push = e.as<Push>();
       if (!push) continue;
@@ -126,7 +137,7 @@ struct Easgd {
         port.count("elastic");
         taken[e.from()] = d.version();  // newer than told where another has the place already
       }
-      port.send(e.from(), Taken{push->version}, push->version);
+      port.send(e.from(), Taken{push->version, workers}, push->version);
     }
     co_await publish_within(port, kParameters, c, patience(port));
   }

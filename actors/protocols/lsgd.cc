@@ -19,7 +19,7 @@
 // tau_G steps a worker, and only lambda_G pulls (as in the authors' code).
 //   LS-1 After N steps in all there were floor(N / (W tau)) local and floor(N / (W tau_G)) global
 //        rounds, whatever the speeds. A worker that crashed leaves W, with its steps since the last
-//        round; who takes its place joins W. With lockstep a worker that has done its steps leaves
+//        round; who takes its place, or is added, joins W. With lockstep a worker that has done its steps leaves
 //        in the same way: it may be the first, when others have lost time by a crash.
 //   LS-2 A worker never pulls to itself: one that leads, or rides alone, takes plain SGD's path.
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
@@ -286,9 +286,9 @@ struct Lsgd {
       if (!gone->crashed || back || !(rode || gone->returns)) return;
       group.ballot.withdraw(from.index);
       port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
-    } else if (e.as<Joined>() && group.awaited.erase(from)) {
-      group.riding.insert(from);
-      port.send(port.global(), Steps{0, 1}, round);
+    } else if (e.as<Joined>()) {
+      group.awaited.erase(from);
+      if (group.riding.insert(from).second) port.send(port.global(), Steps{0, 1}, round);
     }
   }
 

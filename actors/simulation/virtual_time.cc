@@ -56,8 +56,10 @@ Result<> VirtualTime::Driver::furnish() {
       for (const SlotShape& shape :
            plan_.protocol->slots(kind, *plan_.math, plan_.dimension, place))
         options[role->group].slots.push_back(shape);
-      enliven(*role);
-      ++alive_;
+      if (!place.begins_empty(self)) {
+        enliven(*role);
+        ++alive_;
+      }
     }
     roles_.push_back(std::move(role));
   }
@@ -69,6 +71,11 @@ Result<> VirtualTime::Driver::furnish() {
   for (std::uint32_t i = 0; i < plan_.conditions.crashes.size(); ++i) {
     const auto& crash = plan_.conditions.crashes[i];
     schedule(crash.at.count(), crash.who.index, Kind::crash, i);
+  }
+  for (const Conditions::Addition& addition : plan_.conditions.additions) {
+    PACELINE_CHECK(place.begins_empty({addition.who}), "worker {} is there already", addition.who);
+    schedule(addition.at.count(), addition.who, Kind::replace);
+    ++alive_;
   }
   return success();
 }

@@ -36,6 +36,12 @@ struct Conditions {
     nanoseconds replaced_after{0};
   };
   std::vector<Crash> crashes;
+  /// Of a worker that is added, in a seat that begins empty.
+  struct Addition {
+    nanoseconds at;
+    Rank who = kNobody;
+  };
+  std::vector<Addition> additions;
   nanoseconds detection{1'000'000};         ///< from a crash until its peers hear of it
   nanoseconds patience{30'000'000'000};     ///< how long anyone waits for anybody
   nanoseconds horizon{86'400'000'000'000};  ///< then what still waits is cancelled

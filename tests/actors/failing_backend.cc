@@ -2,8 +2,10 @@
 // FAILING_STEPS="20:throw 45:memory" are the training steps, counted over all executables of a
 // device, that end badly: "throw", "memory" (both are exceptions), "loss" (not finite, and so are the
 // running statistics), "gradient" (not finite, though its loss is). "0:throw": all of them.
-// FAILING_BUILDS="5 6" are the compilations for training that fail.
+// "stall" is a step that takes FAILING_STALL seconds more.
+// FAILING_BUILDS="5 6" are the compilations for training that fail, STALLED_BUILDS those that stall.
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <map>
@@ -12,6 +14,7 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include "paceline/compute/device.h"
 
@@ -20,7 +23,8 @@ namespace {
 
 struct Plan {
   std::map<std::uint64_t, std::string> steps;
-  std::set<std::uint64_t> builds;
+  std::set<std::uint64_t> builds, stalled;
+  double stall = 0;  // seconds
   std::atomic<std::uint64_t> taken{0}, built{0};
 
   Plan() {
@@ -28,13 +32,16 @@ struct Plan {
       const char* value = std::getenv(name);  // NOLINT: before any thread
       return std::istringstream(value ? value : "");
     };
-    std::istringstream failures = text("FAILING_STEPS"),
-                       failed = text("FAILING_BUILDS");
+    std::istringstream failures = text("FAILING_STEPS"), failed = text("FAILING_BUILDS"),
+                       slow = text("STALLED_BUILDS"), seconds = text("FAILING_STALL");
     char colon = 0;
     std::uint64_t n = 0;
     for (std::string how; failures >> n >> colon >> how;) steps[n] = how;
     while (failed >> n) builds.insert(n);
+    while (slow >> n) stalled.insert(n);
+    seconds >> stall;
   }
+  void sleep() const { std::this_thread::sleep_for(std::chrono::duration<double>(stall)); }
   std::string next() {
     const std::uint64_t n = ++taken;
     if (const auto it = steps.find(n); it != steps.end()) return it->second;
@@ -53,6 +60,7 @@ class FailingExecutable final : public Executable {
     const std::string how = plan_->next();
     if (how == "throw") throw std::runtime_error("the device is lost");
     if (how == "memory") throw std::bad_alloc();
+    if (how == "stall") plan_->sleep();
     const double loss = real_->train_step(x, buffers, g, batch, seed);
     if (how == "gradient" || how == "loss") math_.fill(g, NAN);
     if (how != "loss") return loss;
@@ -84,7 +92,9 @@ class FailingDevice final : public Device {
   }
   Result<std::unique_ptr<Executable>> compile(const Program& program,
                                               const CompileOptions& options) override {
-    if (options.training && plan_->builds.contains(++plan_->built))
+    const std::uint64_t build = options.training ? ++plan_->built : 0;
+    if (plan_->stalled.contains(build)) plan_->sleep();
+    if (plan_->builds.contains(build))
       return fail(std::errc::not_enough_memory, "no room on the device");
     PACELINE_TRY(auto real, real_->compile(program, options));
     return std::unique_ptr<Executable>(

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <string>
@@ -49,6 +50,34 @@ TEST_F(GroupArenasTest, OnlySlotsOfParametersHaveRoomForBuffers) {
                   shapes[k].bytes + (k == kParameters ? math.bytes(48) : 0))
             << name << ", " << place.name({i}) << ", slot " << k;
     }
+  }
+}
+
+TEST_F(GroupArenasTest, ASeatThatBeginsEmptyHasSlotsOfItsOwnOnceItIsReserved) {
+  const Place larger{2, 2, 3};  // workers 0 to 3, then 4 and 6 in group 0, 5 in group 1
+  EXPECT_EQ(larger.group({4}), 0u);
+  EXPECT_EQ(larger.group({5}), 1u);
+  EXPECT_EQ(larger.group({6}), 0u);
+  EXPECT_EQ(larger.role({6}), Role::worker);
+  EXPECT_EQ(larger.leader(0), Address{7});
+  EXPECT_EQ(larger.group(larger.leader(1)), 1u);
+  EXPECT_EQ(larger.role(larger.global()), Role::global);
+  for (const char* name : {"lsgd", "easgd", "diana"}) {
+    auto made = GroupArenas::create(*find_protocol(name), vector_math_f32(), layout(), larger, "c",
+                                    {.worker = 4096, .centre = 4096})
+                    .value();
+    for (Rank rank = 4; rank < 7; ++rank) {
+      ASSERT_TRUE(made.reserve({rank})) << name;
+      for (Slot slot : {made.slot({{rank}, kParameters}), made.state_slot({rank})}) {
+        auto loan = slot.loan();
+        ASSERT_TRUE(loan);
+        std::ranges::fill(loan->bytes(), static_cast<std::byte>(rank));
+        std::move(*loan).publish();
+      }
+    }
+    for (Rank rank = 4; rank < 7; ++rank)
+      for (const Slot slot : {made.slot({{rank}, kParameters}), made.state_slot({rank})})
+        EXPECT_EQ(slot.pin().bytes().back(), static_cast<std::byte>(rank)) << name;
   }
 }
 

@@ -55,12 +55,14 @@ class ReplacementRun : public testing::Test {
     RunControl control;
     return run(system, options, network, data, control, nullptr);
   }
-  std::vector<std::string> faults() const {
+  std::vector<std::string> faults() const { return faults_of_anyone(true); }
+  /// @param workers  expected to be all of workers
+  std::vector<std::string> faults_of_anyone(bool workers = false) const {
     std::vector<std::string> texts;
     std::ifstream file(options.directory / "metrics.jsonl");
     for (std::string line; std::getline(file, line);)
       if (const auto json = nlohmann::json::parse(line); json.at("event") == "fault") {
-        EXPECT_TRUE(json.at("worker").is_number()) << line;
+        EXPECT_TRUE(!workers || json.at("worker").is_number()) << line;
         texts.push_back(json.at("text"));
       }
     return texts;
@@ -214,6 +216,45 @@ TEST_F(ReplacementRun, WhatBeginsAgainAndAgainIsSaidOnceWithARemedy) {
   const std::vector<std::string> all = faults();
   ASSERT_EQ(all.size(), 3u);
   EXPECT_THAT(all[2], AllOf(HasSubstr("third time"), HasSubstr("a lower --lr than 0.01")));
+}
+
+// --patience auto: the deadline comes from the steps that were seen, far below the first one's 30 s.
+TEST_F(ReplacementRun, AWaitForAWorkerThatStallsEndsByHowLongStepsTake) {
+  ::setenv("FAILING_STALL", "20", 1);
+  options.mode = Mode::barrier;
+  options.tau = options.tau_global = 1;
+  options.batch = 4;
+  options.groups = 1;
+  options.workers = 2;
+  options.steps = 500;  // deadlines are asked for once a second: the stall comes later
+  fail_at("800:stall");
+  const auto summary = go();
+  ASSERT_TRUE(summary) << summary.error().message;
+  expect_whole(summary.value());
+  EXPECT_GT(summary.value().events.at("timeout"), 0u);
+  const std::vector<std::string> all = faults_of_anyone();
+  EXPECT_THAT(all, Contains(AllOf(HasSubstr("waited in vain"), HasSubstr("last heard"))));
+  const std::string of = "the deadline was ";
+  for (const std::string& text : all) {
+    const std::size_t at = text.find(of);
+    ASSERT_NE(at, std::string::npos) << text;
+    const double deadline = std::stod(text.substr(at + of.size()));
+    EXPECT_GE(deadline, 2) << text;
+    EXPECT_LT(deadline, 20) << text;
+  }
+}
+
+TEST_F(ReplacementRun, AnEngineThatIsNotBuiltInTimeIsTheRunsFailureAndNamed) {
+  ::setenv("FAILING_STALL", "6", 1);
+  ::setenv("STALLED_BUILDS", "2", 1);
+  options.begin_within = 2;
+  const auto summary = go();
+  ::setenv("STALLED_BUILDS", "", 1);
+  ASSERT_FALSE(summary);
+  EXPECT_EQ(summary.error().code, std::errc::timed_out);
+  EXPECT_THAT(summary.error().message,
+              AllOf(HasSubstr("worker "), HasSubstr("has not built its engine within 2 s")));
+  EXPECT_THAT(summary.error().message, HasSubstr("--begin-within"));
 }
 
 }  // namespace

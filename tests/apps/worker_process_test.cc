@@ -171,5 +171,23 @@ TEST(WorkerProcesses, StartedByHandSayWhoStartsThem) {
   EXPECT_THAT(orphan.errors, HasSubstr("which started this one"));
 }
 
+// Their node is stopped before it has begun the run: they wait, but not for ever.
+TEST(WorkerProcesses, WhoseRunDoesNotBeginSaySoAndEnd) {
+  const TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  RunningCommand process(
+      paceline_words(process_run(run, {"--workers", "2", "--minutes", "30", "--device", "failing",
+                                       "--begin-within", "5"})),
+      {"STALLED_BUILDS=1", "FAILING_STALL=3"});
+  ASSERT_TRUE(within_deadline([&] { return !workers_of(run, "1").empty(); }));
+  process.send(SIGSTOP);  // worker 0 has its engine, worker 1 builds its own
+  EXPECT_TRUE(within_deadline([&] { return workers_of(run).empty(); }));
+  process.send(SIGCONT);
+  EXPECT_TRUE(process.wait_for_text("worker 0 waited in vain for the run's beginning", kDeadline));
+  process.send(SIGINT);
+  process.wait(kDeadline);
+  EXPECT_THAT(workers_of(run), IsEmpty());
+}
+
 }  // namespace
 }  // namespace paceline

@@ -137,6 +137,52 @@ TEST(Arena, SegmentIsForItsOwnerAloneAndReservedInFull) {
                                          this_process().start_time));
 }
 
+TEST(Arena, ASlotForLaterTakesNoMemoryBeforeItIsReserved) {
+  constexpr std::size_t kBytes = std::size_t{4} << 20;
+  ArenaOptions options{.name = "later", .layout_hash = kLayoutHash};
+  options.slots = {{100}, {kBytes, true}, {200}, {kBytes, true}};
+  Arena arena = Arena::create(options).value();
+  const auto taken = [&] {
+    struct stat status {};
+    EXPECT_EQ(stat(("/dev/shm" + arena.segment()).c_str(), &status), 0);
+    return static_cast<std::size_t>(status.st_blocks) * 512;
+  };
+  EXPECT_GT(arena.bytes(), 6 * kBytes);
+  EXPECT_LT(taken(), kBytes);
+  {
+    Arena attached = Arena::attach(arena.segment(), kLayoutHash).value();
+    EXPECT_LT(taken(), kBytes) << "nor does who attaches take it";
+    ASSERT_TRUE(attached.reserve(3));
+    EXPECT_GE(taken(), 3 * kBytes);
+    EXPECT_LT(taken(), 4 * kBytes);
+    auto loan = attached.slot(3).loan();
+    std::ranges::fill(loan->bytes(), std::byte{7});
+    std::move(*loan).publish();
+  }
+  ASSERT_TRUE(arena.reserve(3)) << "again";
+  ASSERT_TRUE(arena.reserve(0)) << "it is there from the beginning";
+  EXPECT_LT(taken(), 4 * kBytes);
+  const Pin pin = arena.slot(3).pin();
+  EXPECT_EQ(pin.bytes().back(), std::byte{7});
+  EXPECT_FALSE(arena.slot(1).pin()) << "nobody has published there";
+  ASSERT_TRUE(arena.reserve(1));
+  EXPECT_GE(taken(), 6 * kBytes);
+}
+
+TEST(Arena, ASlotForLaterThatDoesNotFitIsRefusedWhenItIsReserved) {
+  struct statvfs room {};
+  ASSERT_EQ(statvfs("/dev/shm", &room), 0);
+  const std::size_t all = room.f_blocks * room.f_frsize;
+  if (all == 0) GTEST_SKIP() << "/dev/shm has no limit";
+  ArenaOptions options{.name = "toolate", .layout_hash = kLayoutHash};
+  options.slots = {{100}, {all / 3 + 1, true}};
+  Arena arena = Arena::create(options).value();
+  const auto reserved = arena.reserve(1);
+  ASSERT_FALSE(reserved);
+  EXPECT_EQ(reserved.error().code, std::errc::no_space_on_device);
+  EXPECT_THAT(reserved.error().message, HasSubstr("/dev/shm has "));
+}
+
 TEST(Arena, TooLargeAnArenaFailsAtOnceNamingNeededAndAvailable) {
   // A page or two more than the whole of /dev/shm: too much, whoever else takes or gives back some.
   struct statvfs room {};
@@ -144,7 +190,7 @@ TEST(Arena, TooLargeAnArenaFailsAtOnceNamingNeededAndAvailable) {
   const std::size_t all = room.f_blocks * room.f_frsize;
   if (all == 0) GTEST_SKIP() << "/dev/shm has no limit";
   const ArenaOptions options{"toolarge", kLayoutHash, {{all / 3 + 1}}};
-  const std::size_t needed = layout_bytes(options).value();
+  const std::size_t needed = layout_bytes(options).value().all;
   ASSERT_LE(needed, all + 2 * static_cast<std::size_t>(getpagesize()));
   const auto arena = Arena::create(options);
   ASSERT_FALSE(arena);
@@ -293,7 +339,7 @@ TEST(Arena, AttachRefusesAMailboxOrABoardThatReachesOutside) {
       sizeof(ArenaHeader) + ArenaHeader::slot_stride(64) + sizeof(MailboxWords);
   const std::size_t letters = second + offsetof(MailboxWords, letters);
   const std::size_t places = second + offsetof(MailboxWords, places);
-  const std::size_t whole = layout_bytes(options).value();
+  const std::size_t whole = layout_bytes(options).value().all;
   struct Case {
     std::size_t offset;
     std::uint64_t value;
