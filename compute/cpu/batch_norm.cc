@@ -14,39 +14,50 @@ using batch_norm::Stretch;
 /// Sums in f32 stay this short; longer ones are added up in f64, in order.
 constexpr std::size_t kChunkRows = 1024;
 
-/// Images are taken together, or cut in parts, so that a chunk has about kChunkRows rows.
+/// As much of an image is visited at a time, so that memory comes in one stream.
+constexpr std::size_t kPieceBytes = 1 << 17;
+
+/// Images are taken together, or cut in parts, so that a chunk has about kChunkRows rows; blocks are
+/// taken together, so that pieces of an image are long. Nothing here depends on the number of threads.
 struct Chunks {
   explicit Chunks(const ChannelGrid& g)
       : images(std::clamp<std::size_t>(kChunkRows / g.rows(), 1, g.images)),
         parts((g.rows() + kChunkRows - 1) / kChunkRows),
-        count((g.images + images - 1) / images * parts) {}
+        count((g.images + images - 1) / images * parts),
+        blocks(parts > 1 ? 1
+                         : std::clamp<std::size_t>(
+                               kPieceBytes / (g.rows() * g.lanes * sizeof(float)), 1, g.blocks)),
+        groups((g.blocks + blocks - 1) / blocks) {}
   std::size_t images;  // a chunk, when parts is 1
   std::size_t parts;   // of an image
   std::size_t count;   // of a block
+  std::size_t blocks;  // a group, whose chunks are visited together
+  std::size_t groups;
 };
 
 /// In which order the images are visited. What one pass touched last is still in the caches when the
 /// next begins there.
 enum class Order { ascending, descending };
 
-/// Calls f(block, chunk, offset, stretch) for all chunks, in parallel; what lies together in memory is
-/// visited together.
+/// Calls f(first lane among all channels, where its sums lie, offset, stretch) for all groups' chunks,
+/// in parallel; what lies together in memory is visited together.
 template <class F>
 void for_each_chunk(const ChannelGrid& g, Order order, F f) {
   const Chunks chunks(g);
-  const auto all = static_cast<std::ptrdiff_t>(g.blocks * chunks.count);
+  const auto all = static_cast<std::ptrdiff_t>(chunks.groups * chunks.count);
 #pragma omp parallel for schedule(static)
   for (std::ptrdiff_t k = 0; k < all; ++k) {
     const auto at = static_cast<std::size_t>(order == Order::ascending ? k : all - 1 - k);
-    const std::size_t block = at % g.blocks, chunk = at / g.blocks;
+    const std::size_t block = at % chunks.groups * chunks.blocks, chunk = at / chunks.groups;
     const std::size_t part = chunk % chunks.parts;
     const std::size_t first = chunk / chunks.parts * chunks.images;
     const std::size_t row = part * kChunkRows;
     const Stretch stretch{.images = std::min(chunks.images, g.images - first),
                           .stride = g.offset(1, 0, 0),
+                          .blocks = std::min(chunks.blocks, g.blocks - block),
                           .rows = std::min(kChunkRows, g.rows() - row),
                           .lanes = g.lanes};
-    f(block, block * chunks.count + chunk, g.offset(first, block, row), stretch);
+    f(block * g.lanes, (chunk * g.blocks + block) * g.lanes, g.offset(first, block, row), stretch);
   }
 }
 
@@ -56,11 +67,10 @@ void for_each_total(const BatchNormState& state, F f) {
   const ChannelGrid& g = state.grid;
   const std::size_t chunks = Chunks(g).count;
   for (std::size_t c = 0; c < g.channels; ++c) {
-    const std::size_t at = c / g.lanes * chunks * g.lanes + c % g.lanes;
     double first = 0, second = 0;
     for (std::size_t k = 0; k < chunks; ++k) {
-      first += state.first_sums[at + k * g.lanes];
-      second += state.second_sums[at + k * g.lanes];
+      first += state.first_sums[k * g.padded_channels() + c];
+      second += state.second_sums[k * g.padded_channels() + c];
     }
     f(c, first, second);
   }
@@ -78,9 +88,9 @@ T* after(T* p, std::size_t at) {
   return p != nullptr ? p + at : nullptr;
 }
 
-Coefficients coefficients(const BatchNormState& state, std::size_t block) {
-  const std::size_t at = block * state.grid.lanes;
-  return {state.mean.data() + at, state.scale.data() + at, state.shift.data() + at};
+/// From a lane among all channels on.
+Coefficients coefficients(const BatchNormState& state, std::size_t lane) {
+  return {state.mean.data() + lane, state.scale.data() + lane, state.shift.data() + lane};
 }
 
 }  // namespace
@@ -121,8 +131,8 @@ void BatchNormForward::run(const Pass& pass) {
   const float* const other = constant(other_);
   float* const z = variable(z_);
   for_each_chunk(s.grid, Order::ascending,
-                 [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
-                   batch_norm::normalise(stretch, y + at, after(other, at), coefficients(s, block),
+                 [&](std::size_t lane, std::size_t, std::size_t at, Stretch stretch) {
+                   batch_norm::normalise(stretch, y + at, after(other, at), coefficients(s, lane),
                                          relu_, z + at);
                  });
 }
@@ -131,14 +141,14 @@ void BatchNormForward::take_batch_statistics(const Pass& pass, const float* y) {
   BatchNormState& s = *state_;
   const ChannelGrid& g = s.grid;
   // Squares of differences from a value of the channel itself lose no digits to a large mean.
-  const auto pivot = [&](std::size_t block) { return y + g.offset(0, block, 0); };
+  for (std::size_t c = 0; c < g.channels; ++c)
+    s.mean[c] = y[g.offset(0, c / g.lanes, 0) + c % g.lanes];
   std::ranges::fill(s.first_sums, 0.0f);
   std::ranges::fill(s.second_sums, 0.0f);
   for_each_chunk(g, Order::descending,
-                 [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
-                   batch_norm::add_statistics(stretch, y + at, pivot(block),
-                                              &s.first_sums[chunk * g.lanes],
-                                              &s.second_sums[chunk * g.lanes]);
+                 [&](std::size_t lane, std::size_t sums, std::size_t at, Stretch stretch) {
+                   batch_norm::add_statistics(stretch, y + at, s.mean.data() + lane,
+                                              &s.first_sums[sums], &s.second_sums[sums]);
                  });
   const double n = static_cast<double>(g.images * g.rows());
   const double share = pass.share < 0 ? s.kind.momentum : pass.share;
@@ -147,7 +157,7 @@ void BatchNormForward::take_batch_statistics(const Pass& pass, const float* y) {
   };
   for_each_total(s, [&](std::size_t c, double sum, double squares) {
     const double shift = sum / n;
-    const double mean = pivot(c / g.lanes)[c % g.lanes] + shift;
+    const double mean = s.mean[c] + shift;
     const double variance = std::max(0.0, squares / n - shift * shift);
     s.mean[c] = static_cast<float>(mean);
     s.inverse[c] = static_cast<float>(1 / std::sqrt(variance + s.kind.epsilon));
@@ -187,10 +197,10 @@ void BatchNormBackward::run(const Pass& pass) {
   std::ranges::fill(s.first_sums, 0.0f);
   std::ranges::fill(s.second_sums, 0.0f);
   for_each_chunk(g, Order::descending,
-                 [&](std::size_t block, std::size_t chunk, std::size_t at, Stretch stretch) {
-                   batch_norm::add_gradient_sums(
-                       stretch, source(at), y + at, coefficients(s, block), after(dz, at),
-                       &s.first_sums[chunk * g.lanes], &s.second_sums[chunk * g.lanes]);
+                 [&](std::size_t lane, std::size_t sums, std::size_t at, Stretch stretch) {
+                   batch_norm::add_gradient_sums(stretch, source(at), y + at, coefficients(s, lane),
+                                                 after(dz, at), &s.first_sums[sums],
+                                                 &s.second_sums[sums]);
                  });
   // dy = weight * inverse * (dz - mean(dz) - (y - mean) * inverse^2 * mean(dz * (y - mean)))
   const double n = static_cast<double>(g.images * g.rows());
@@ -203,10 +213,9 @@ void BatchNormBackward::run(const Pass& pass) {
   });
   if (dy == nullptr) return;
   for_each_chunk(
-      g, Order::ascending, [&](std::size_t block, std::size_t, std::size_t at, Stretch stretch) {
-        const std::size_t lane = block * g.lanes;
+      g, Order::ascending, [&](std::size_t lane, std::size_t, std::size_t at, Stretch stretch) {
         const GradientSource wanted = dz != nullptr ? GradientSource{.first = dz + at} : source(at);
-        batch_norm::normalise_gradient(stretch, wanted, y + at, coefficients(s, block),
+        batch_norm::normalise_gradient(stretch, wanted, y + at, coefficients(s, lane),
                                        slope_.data() + lane, shift_.data() + lane, dy + at);
       });
 }

@@ -23,7 +23,7 @@ struct BatchNormState {
   std::size_t weight, bias, running_mean, running_variance;  // offsets
   std::vector<float> mean, inverse;                          // 1 / sqrt(variance + epsilon)
   std::vector<float> scale, shift;                           // weight * inverse; bias
-  // Sums of a chunk of rows of a block lie beside each other: [blocks][chunks][lanes], twice.
+  // Sums of each chunk of rows: [chunks][blocks][lanes], twice.
   std::vector<float> first_sums, second_sums;
 };
 

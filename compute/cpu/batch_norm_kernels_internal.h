@@ -1,5 +1,5 @@
-// The loops of BatchNorm over a stretch of rows: pure, vectorised, one thread. Coefficients are per
-// lane.
+// The loops of BatchNorm over a stretch of rows: pure, vectorised, one thread, in the order of memory.
+// Coefficients and sums are per lane of each block.
 //   BK-1 The ReLU's mask of a backward pass is what its forward pass decided: both compute
 //        (y - mean) * scale + bias in the same way, or the backward pass reads the output.
 #pragma once
@@ -8,21 +8,21 @@
 
 namespace paceline::batch_norm {
 
-/// What one call sees: of each of `images` images, `stride` floats apart, `rows` rows of `lanes`
-/// neighbouring floats.
+/// What one call sees: of each of `images` images, `stride` floats apart, `blocks` blocks one behind the
+/// other of `rows` rows of `lanes` neighbouring floats.
 struct Stretch {
   std::size_t images = 1, stride = 0;
-  std::size_t rows = 0, lanes = 0;
+  std::size_t blocks = 1, rows = 0, lanes = 0;
 };
 
-/// Per lane of one block.
+/// [blocks][lanes].
 struct Coefficients {
   const float* mean = nullptr;
   const float* scale = nullptr;  ///< weight / sqrt(variance + epsilon)
   const float* bias = nullptr;
 };
 
-/// sum += y - pivot, squares += (y - pivot)^2, per lane.
+/// sum += y - pivot, squares += (y - pivot)^2.
 void add_statistics(Stretch s, const float* y, const float* pivot, float* sum, float* squares);
 
 /// z = (y - mean) * scale + bias [+ other], [max 0].
@@ -41,7 +41,7 @@ struct GradientSource {
   Mask mask = Mask::none;
 };
 
-/// sum += dz, products += dz * (y - mean), per lane.
+/// sum += dz, products += dz * (y - mean).
 /// @param dz  where dz goes, or null; may be one of the sources
 void add_gradient_sums(Stretch s, const GradientSource& source, const float* y,
                        const Coefficients& c, float* dz, float* sum, float* products);

@@ -333,8 +333,8 @@ TEST(CpuExecutable, AMaximumTakesTheMaskOfTheReluBeforeItAlong) {
     const std::vector<float> x = random_parameters(program, 1);
     std::vector<float> buffers = random_buffers(program, 1), g(x.size());
     std::multiset<std::string> all;
-    for (const OperationCost& cost :
-         executable->profile(view(x), view(buffers), view(g), random_batch(program, 2, 1).view(), 1))
+    for (const OperationCost& cost : executable->profile(view(x), view(buffers), view(g),
+                                                         random_batch(program, 2, 1).view(), 1))
       all.insert(cost.how);
     return all;
   };

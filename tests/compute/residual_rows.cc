@@ -75,6 +75,7 @@ std::vector<Row> batch_norms() {
       {"BatchNorm_of_a_strided_convolution",
        inside({3, 9, 9}, 6, {convolution(3, 2, 18), norm, relu}), 2},
       {"BatchNorm_odd_channels", inside({2, 6, 5}, 17, {norm, relu}), 2},
+      {"BatchNorm_of_blocks_in_two_groups", inside({2, 20, 20}, 96, {norm, relu}), 2},
       {"BatchNorm_one_channel", inside({2, 5, 5}, 1, {norm, relu}), 2},
       {"BatchNorm_one_channel_batch_1", inside({2, 4, 4}, 1, {norm}), 1},
       {"BatchNorm_batch_1", inside({3, 7, 7}, 16, {convolution(3, 1, 9), norm, relu}), 1},
