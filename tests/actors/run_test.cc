@@ -311,7 +311,9 @@ TEST_F(Run, ChecksumsFindNothingWhereNobodyMeddlesAndChangeNoBit) {
     const auto summary = go();
     ASSERT_TRUE(summary) << summary.error().message;
     EXPECT_EQ(summary.value().events.count("damaged"), checksums ? 1u : 0u);
-    if (checksums) EXPECT_EQ(summary.value().events.at("damaged"), 0u);
+    if (checksums) {
+      EXPECT_EQ(summary.value().events.at("damaged"), 0u);
+    }
     results[checksums] =
         read_safetensors(directory / "leader.safetensors", network.layout()).value();
   }
