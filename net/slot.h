@@ -36,8 +36,8 @@ struct SlotDamage {
 };
 
 /// Keeps one version in place and unchanged while it lives. Move-only. Empty when nothing was
-/// published yet, when all pin words are taken, or when the checksum does not match. May outlive its Slot and a move of its Arena,
-/// not the Arena's end.
+/// published yet, when all pin words are taken, or when the checksum does not match. May outlive its
+/// Slot and a move of its Arena, not the Arena's end.
 class Pin {
  public:
   Pin() = default;
