@@ -1,6 +1,7 @@
 #include "paceline/compute/cpu/winograd_kernels_internal.h"
 
-#include "paceline/compute/cpu/vectorise_internal.h"
+#include <cstring>
+
 #include "paceline/compute/cpu/winograd_products_internal.h"
 #include "paceline/compute/cpu/winograd_tiles_internal.h"
 

@@ -5,8 +5,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 
+#include "paceline/compute/cpu/lanes_internal.h"
 #include "paceline/compute/cpu/winograd_kernels_internal.h"
 
 #define PACELINE_INLINE [[gnu::always_inline]] inline
@@ -15,21 +15,8 @@
 
 namespace paceline::winograd {
 
-using Lanes16 [[gnu::vector_size(64)]] = float;
-using Lanes8 [[gnu::vector_size(32)]] = float;
 template <class V>
 inline constexpr std::size_t kLanes = sizeof(V) / sizeof(float);
-
-template <class V>
-PACELINE_INLINE V load(const float* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V>
-PACELINE_INLINE void store(float* p, V v) {
-  std::memcpy(p, &v, sizeof v);
-}
 
 // The points are 0, +-kNear, +-kFar and infinity: exact in binary, as are their powers. Of the choices
 // that were tried they lose the fewest bits, one less than the usual 1 and 2.
