@@ -19,7 +19,7 @@ template <class V>
 inline constexpr std::size_t kLanes = sizeof(V) / sizeof(float);
 
 // The points are 0, +-kNear, +-kFar and infinity: exact in binary, as are their powers. Of the choices
-// that were tried they lose the fewest bits, one less than the usual 1 and 2.
+// that were tried they lose the fewest bits, about one less than the usual 1 and 2.
 inline constexpr float kNear = 0.75f, kFar = 1.5f;
 inline constexpr float kNear2 = kNear * kNear, kFar2 = kFar * kFar;
 inline constexpr float kNear3 = kNear2 * kNear, kFar3 = kFar2 * kFar;
