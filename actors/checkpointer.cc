@@ -250,6 +250,7 @@ void Checkpointer::halt() {
 
 bool Checkpointer::finish() {
   if (halted_ && written_) return true;
+  asked_at_ = context_.now();
   words_.asked.store(kLastState);  // what is older is no answer
   const std::optional<States> last = states();
   if (!last) return false;

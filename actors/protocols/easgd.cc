@@ -10,7 +10,8 @@
 //   the worker takes no other elastic step, and its d stays in place.
 //   EA-2 A worker that crashed takes its x along, and what it has pushed stays with the centre. Who
 //   takes its place begins at c, and so with d = 0. The centre stays while somebody may return.
-//   EA-3 p counts who was added and not who was removed or given up; each worker's alpha follows
+//   EA-3 The centre greets each worker when c is there to be read: the first exchange is left to no race.
+//   EA-4 p counts who was added and not who was removed or given up; each worker's alpha follows
 //   after its next push.
 #include <algorithm>
 #include <map>
@@ -43,7 +44,7 @@ struct Easgd {
     std::uint64_t version;
   };
   struct Taken {  // centre -> worker
-    std::uint64_t version;
+    std::uint64_t version;  ///< 0: a greeting
     std::uint32_t workers;  ///< p, now
   };
   using Message = std::variant<Push, Taken>;
@@ -66,7 +67,7 @@ struct Easgd {
     double alpha = h.alpha(port.place().workers());
     const Vector x = port.x(), d = port.vector("elastic");
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
-    bool alone = false;        // the centre is gone
+    bool alone = co_await settled(port, pushed, alpha);  // the centre is gone
 
     for (std::uint64_t t = port.steps(); port.running(); ++t) {
       bool elastic = false;
@@ -93,7 +94,7 @@ struct Easgd {
     co_await publish_within(port, kParameters, x, patience(port));
   }
 
-  /// Waits until the centre has taken `pushed`, which becomes 0; tells it again if it seems not to
+  /// Waits until the centre has greeted (`pushed` is 0) or taken `pushed`, which becomes 0; tells it again if it seems not to
   /// know. Alpha becomes that of those who ride. @return whether the centre is gone
   static Task<bool> settled(Port<Easgd> port, std::uint64_t& pushed, double& alpha) {
     auto answer = co_await port.receive<Taken, Gone>(patience(port), pushed);
@@ -118,6 +119,7 @@ struct Easgd {
     std::uint32_t workers = port.place().workers();
     std::map<Address, std::uint64_t> taken;  // the last version of each worker's d
     port.publish(kParameters, c);
+    for (const Address worker : riding) port.send(worker, Taken{0, workers}, 0);
     while (!riding.empty() || !awaited.empty()) {
       auto e = co_await port.receive<Push, Gone, Joined>(patience(port));
       const auto gone = e.as<Gone>();
@@ -125,7 +127,10 @@ struct Easgd {
       if (gone) riding.erase(e.from()), awaited.erase(e.from());
       if (gone && gone->returns) awaited.insert(e.from());
       if (e.as<Joined>() && !awaited.erase(e.from()) && !riding.contains(e.from())) ++workers;
-      if (e.as<Joined>()) riding.insert(e.from());
+      if (e.as<Joined>()) {
+        riding.insert(e.from());
+        port.send(e.from(), Taken{0, workers}, 0);
+      }
       if (!e) port.record_missing(0, "a push", std::vector<Address>(riding.begin(), riding.end()));
       const auto push = e.as<Push>();
       if (!push) continue;

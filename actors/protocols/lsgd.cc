@@ -25,7 +25,9 @@
 //   LS-3 Answers to an older round are dropped. Nobody eligible: no pull.
 //   LS-4 The global leader, if of another group, lies in a group's arena before that group hears of
 //        it, and stays pinned there until the next.
-//   LS-5 A worker that crashed does not lead: from its end on the best of what the others have
+//   LS-5 With lockstep a worker's last parameters are published when one more round is called: nobody is
+//        still to be pulled to what they replace. Where nobody rides on, it is no round.
+//   LS-6 A worker that crashed does not lead: from its end on the best of what the others have
 //        offered does, and no round waits for it, nor for who joined after the round was called.
 //        Leaders stay while somebody rides or may return.
 #include <cmath>
@@ -68,6 +70,7 @@ struct Lsgd {
   struct Steps {          // worker -> leader -> global leader
     std::int64_t steps;   ///< below 0: takes back what who leaves had counted since `round`
     std::int32_t riders;  ///< by how many W grows: 1 for who joined, -1 for who left
+    bool last = false;    ///< who has done its steps waits for a round as if it took more
   };
   struct Sync {  // global leader -> leaders (-> workers: barrier)
     bool global;
@@ -180,7 +183,8 @@ struct Lsgd {
     const Hyper& h = port.hyper();
     const std::uint64_t period = h.period(port.place());
     std::uint64_t round = 0;  // the last that was joined
-    for (std::uint64_t t = 1; port.running(); ++t) {
+    std::uint64_t t = 1;
+    for (; port.running(); ++t) {
       offer.add(co_await port.step());
       port.send(port.leader(), Steps{1, 0}, round);
       const bool wait = h.lockstep && t % period == 0;
@@ -202,6 +206,12 @@ struct Lsgd {
         if (z) port.pull(port.view(z), h.strength(lead->scope));
       }
     }
+    if (!h.lockstep) co_return;
+    // Last parameters take the place of what others may still be pulled to: they wait for a round.
+    const auto waits = static_cast<std::int64_t>(period - (t - 1) % period);
+    port.send(port.leader(), Steps{waits, 0, true}, round);
+    auto called = co_await port.receive<Sync, Gone>(patience(port), round + 1);
+    if (!called) port.record_missing(round + 1, "the last round", {{port.leader()}});
   }
 
   /// The newest announcement of each scope that was not acted upon.
@@ -310,7 +320,7 @@ struct Lsgd {
         group.steps.clear();
         if (h.mode == LsgdMode::barrier) co_await collect(port, group, *sync, round);
         const Candidate best = group.ballot.best();
-        if (h.local_leaders(place)) {
+        if (h.local_leaders(place) && !group.riding.empty()) {
           port.record(LeaderEvent{Scope::local, round, best.rank, best.score, best.version, false});
           tell(port, group, Lead{Scope::local, best.rank, best.version}, round);
         }
@@ -364,6 +374,7 @@ struct Lsgd {
   struct Groups {
     std::set<Address> riding;             // leaders of groups with workers
     std::int64_t workers = 0, steps = 0;  // those who ride; since the last round
+    std::int64_t leaving = 0;             // those who have done their steps
     Ballot last;
 
     void note(const Envelope<Lsgd>& e, std::uint64_t round) {
@@ -371,6 +382,7 @@ struct Lsgd {
         // What a leader takes back that has not heard of the last round went into that round.
         if (told->steps > 0 || e.round() == round) steps += told->steps;
         workers += told->riders;
+        leaving += told->last;
       }
       const auto best = e.as<Best>();
       if (best && best->final) last.cast(best->candidate);
@@ -396,6 +408,10 @@ struct Lsgd {
         groups.steps -= groups.workers * period;
         ++round;
         const bool all = !local || round % (h.tau_global / h.tau) == 0;
+        if (std::exchange(groups.leaving, 0) >= groups.workers) {
+          for (const Address leader : groups.riding) port.send(leader, Sync{false}, round);
+          continue;
+        }
         if (local) port.count("local_sync");
         for (const Address leader : groups.riding) port.send(leader, Sync{all}, round);
         if (all) co_await elect(port, groups, round);
