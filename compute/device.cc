@@ -70,6 +70,16 @@ std::vector<OperationCost> Executable::profile(ConstVector, Vector, Vector, cons
   return {};
 }
 
+Result<SharedMemoryHandle> Device::share(DeviceMemory&) {
+  return fail(std::errc::not_supported, "{}: its memory cannot be shared between processes",
+              description());
+}
+
+Result<std::unique_ptr<DeviceMemory>> Device::borrow(const SharedMemoryHandle&, std::size_t) {
+  return fail(std::errc::not_supported, "{}: its memory cannot be shared between processes",
+              description());
+}
+
 namespace {
 
 Result<std::unique_ptr<Device>> open_cpu_device(const DeviceOptions& options) {

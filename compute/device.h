@@ -4,7 +4,9 @@
 // thread that compiled it and runs only there.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,10 +27,25 @@ class DeviceMemory {
   virtual std::size_t bytes() const = 0;
 };
 
-/// One batch in host memory. @param images [n,H,W,C] f32, @param labels [n] in [0, classes)
+/// Where one image of a RawBatch is cut.
+struct Cut {
+  std::int32_t top = 0, left = 0;  ///< the window's corner; may lie outside, where pixels are 0
+  std::int32_t flip = 0;           ///< 1: left to right
+  bool operator==(const Cut&) const = default;
+};
+/// A batch in bytes, for devices that cut and normalise images themselves: pixel (y, x, c) of image i is
+/// (byte(top + y, left + x, c) - mean[c]) * scale[c], and 0 outside.
+struct RawBatch {
+  std::span<const std::uint8_t> images;  ///< [n,stored.H,stored.W,C]
+  Shape stored;                          ///< of one image of the set
+  std::span<const Cut> cuts;             ///< [n]
+  std::span<const float> mean, scale;    ///< [C]
+};
+/// One batch in host memory: `images` or `raw`. @param images [n,H,W,C] f32, @param labels [n] in [0, classes)
 struct Batch {
   std::span<const float> images;
   std::span<const std::int32_t> labels;
+  const RawBatch* raw = nullptr;  ///< where Executable::takes_raw(); then `images` is empty
 };
 
 struct CompileOptions {
@@ -67,6 +84,15 @@ class Executable {
   /// @param seed  of this step's dropout masks
   virtual double train_step(ConstVector x, Vector buffers, Vector g, const Batch& batch,
                             std::uint64_t seed) = 0;
+  /// Whether batches may come as bytes.
+  virtual bool takes_raw() const { return false; }
+  /// Whether the host is idle in a step: then train_step() calls what was given to meanwhile(), once,
+  /// while the device computes.
+  virtual bool has_meanwhile() const { return false; }
+  /// @param work  may stage() the next batch, and nothing else of this executable
+  virtual void meanwhile(std::function<void()> /*work*/) {}
+  /// Begins to bring a full batch to the device. The next train_step() is of this batch.
+  virtual void stage(const Batch& /*batch*/) {}
   /// @param buffers [B], only read
   /// @param batch  1 to CompileOptions::batch images
   virtual Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) = 0;
@@ -90,11 +116,24 @@ class Executable {
                                              const Batch& batch, std::size_t steps);
 };
 
+/// What a device computes in. Parameters and sums are f32 in each.
+enum class Precision : std::uint8_t {
+  f32,
+  tf32,  ///< products of factors that are rounded to 10 bits of mantissa
+  bf16,  ///< activations, their gradients and the weights that are multiplied
+};
+
 struct DeviceOptions {
   unsigned threads = 1;  ///< cores one Executable may use
   /// The one algorithm of convolutions to use wherever it can run, for comparisons; empty: the device
   /// chooses. CPU: "direct", "winograd", "mirrored".
   std::string convolution = {};
+  Precision precision = Precision::f32;  ///< CPUs have f32 alone
+};
+
+/// Memory of a device that slots may lie in, told to other processes of the node by a few bytes.
+struct SharedMemoryHandle {
+  std::array<std::byte, 64> bytes{};
 };
 
 class Device {
@@ -107,6 +146,22 @@ class Device {
   /// @return an error that names the operation that does not fit or cannot be run here
   virtual Result<std::unique_ptr<Executable>> compile(const Program& program,
                                                       const CompileOptions& options) = 0;
+
+  // What follows means something to accelerators; hosts need none of it.
+
+  /// The calling thread works for this worker from now on: several accelerators are dealt out in turn.
+  virtual void use_for(std::uint32_t /*worker*/) {}
+  /// Lets the accelerators read and write host memory in place (an arena, page-aligned), until unmap_host().
+  virtual Result<> map_host(std::span<std::byte> /*memory*/) { return success(); }
+  virtual void unmap_host(std::span<std::byte> /*memory*/) {}
+  /// Whether all accelerators that workers are dealt can read each other's memory: then slots may lie
+  /// there (allocate(), share(), borrow()).
+  virtual bool shares_memory() const { return false; }
+  /// @param memory  of this device's allocate(), alive as long as anybody borrows it
+  virtual Result<SharedMemoryHandle> share(DeviceMemory& memory);
+  /// Another process's shared memory. What this process has allocated itself it cannot borrow.
+  virtual Result<std::unique_ptr<DeviceMemory>> borrow(const SharedMemoryHandle& handle,
+                                                       std::size_t bytes);
 };
 
 /// Opens a backend: "cpu", "reference", or any NAME whose shared object libpaceline_NAME.so is

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "paceline/compute/random.h"
@@ -63,6 +64,13 @@ struct Sgd {
 /// The norm that scales a code. @source Mishchenko et al. 2019, Quant_p
 enum class CodeNorm : std::uint8_t { two, infinity };
 
+/// A copy that goes on beside other work.
+class PendingCopy {
+ public:
+  virtual ~PendingCopy() = default;  ///< waits for its end
+  virtual bool done() = 0;
+};
+
 class VectorMath {
  public:
   virtual ~VectorMath() = default;
@@ -72,6 +80,12 @@ class VectorMath {
 
   virtual void fill(Vector y, double value) const = 0;
   virtual void copy(Vector y, ConstVector x) const = 0;
+  /// The same, of x as it is now: x may change at once, y is not to be read before the copy is done.
+  /// @return null where it was done at once
+  virtual std::unique_ptr<PendingCopy> begin_copy(Vector y, ConstVector x) const {
+    copy(y, x);
+    return nullptr;
+  }
   /// y *= a
   virtual void scale(Vector y, double a) const = 0;
   /// y += a x

@@ -2,25 +2,21 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 
 #include "paceline/compute/host_memory_internal.h"
+#include "paceline/compute/placement_internal.h"
 
 namespace paceline {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
 
-std::size_t rounded(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 }  // namespace
 
 dnnl::memory ActivationArena::place(const dnnl::memory::desc& desc) {
   dnnl::memory memory(desc, engine_, DNNL_MEMORY_NONE);
   index_.emplace(memory.get(), entries_.size());
-  entries_.push_back({.views = {memory}, .bytes = rounded(desc.get_size())});
+  entries_.push_back({.views = {memory}, .bytes = desc.get_size()});
   return memory;
 }
 
@@ -48,28 +44,16 @@ void ActivationArena::keep(const dnnl::memory& memory) {
 }
 
 Result<> ActivationArena::commit() {
-  // Largest first, each at the lowest offset that is free all its life.
-  std::vector<std::size_t> order(entries_.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::ranges::greater{},
-                           [&](std::size_t e) { return entries_[e].bytes; });
-  std::vector<const Entry*> placed;  // by offset
-  for (const std::size_t e : order) {
-    Entry& entry = entries_[e];
-    if (!entry.used) continue;
-    for (const Entry* other : placed) {
-      if (other->last < entry.first || entry.last < other->first) continue;
-      if (entry.offset + entry.bytes <= other->offset) break;
-      entry.offset = std::max(entry.offset, other->offset + other->bytes);
-    }
-    bytes_ = std::max(bytes_, entry.offset + entry.bytes);
-    placed.insert(std::ranges::upper_bound(placed, entry.offset, {}, &Entry::offset), &entry);
-  }
+  std::vector<Lifetime> lives;
+  for (const Entry& entry : entries_)
+    lives.push_back({entry.used ? entry.bytes : 0, entry.first, entry.last});
+  const Placement placement = paceline::place(lives, kAlignment);
+  bytes_ = placement.bytes;
   PACELINE_TRY(block_, allocate_host_memory(bytes_));
   std::byte* const base = static_cast<std::byte*>(block_->data());
-  for (Entry& entry : entries_)
-    for (dnnl::memory& view : entry.views)
-      if (entry.used) view.set_data_handle(base + entry.offset);
+  for (std::size_t e = 0; e < entries_.size(); ++e)
+    for (dnnl::memory& view : entries_[e].views)
+      if (entries_[e].used) view.set_data_handle(base + placement.offsets[e]);
   return success();
 }
 

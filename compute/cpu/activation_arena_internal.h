@@ -40,7 +40,6 @@ class ActivationArena {
     std::size_t bytes = 0;
     std::size_t first = 0, last = 0;  // steps
     bool used = false;
-    std::size_t offset = 0;
   };
   dnnl::engine engine_;
   std::vector<Entry> entries_;

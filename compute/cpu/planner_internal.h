@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "paceline/compute/cpu/batch_norm_internal.h"
-#include "paceline/compute/cpu/fusion_internal.h"
+#include "paceline/compute/fusion_internal.h"
 #include "paceline/compute/cpu/plan_internal.h"
 #include "paceline/compute/cpu/pooling_windows_internal.h"
 #include "paceline/compute/cpu/winograd_internal.h"

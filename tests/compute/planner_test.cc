@@ -9,7 +9,7 @@
 #include "compute/small_program.h"
 #include "paceline/compute/cpu/activation_arena_internal.h"
 #include "paceline/compute/cpu/convolution_choice_internal.h"
-#include "paceline/compute/cpu/fusion_internal.h"
+#include "paceline/compute/fusion_internal.h"
 #include "temporary_folder.h"
 
 namespace paceline::test {

@@ -1,4 +1,4 @@
-#include "paceline/compute/cpu/fusion_internal.h"
+#include "paceline/compute/fusion_internal.h"
 
 namespace paceline {
 

@@ -1,4 +1,4 @@
-// Which operations of a Program the CPU runs as one: a ReLU with the convolution, linear layer,
+// Which operations of a Program a device runs as one: a ReLU with the convolution, linear layer,
 // BatchNorm or addition that it follows, and an addition with the BatchNorm that feeds it. Pure.
 //   FU-1 What is fused into an operation runs when that operation runs; all it reads is there by
 //        then.

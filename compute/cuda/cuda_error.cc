@@ -1,0 +1,11 @@
+#include "paceline/compute/cuda/cuda_error_internal.h"
+
+#include <fmt/format.h>
+
+namespace paceline::cuda {
+
+void check(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) throw CudaError(fmt::format("{}: {}", what, cudaGetErrorString(status)));
+}
+
+}  // namespace paceline::cuda
