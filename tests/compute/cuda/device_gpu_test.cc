@@ -1,0 +1,236 @@
+// The table of operations and whole networks on any device in any precision, against the reference: random inputs (a
+// fresh seed, printed; PACELINE_SEED repeats it), outputs poisoned with NaN, tolerances of device_subject.cc.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "compute/cuda/device_subject.h"
+#include "compute/operation_table.h"
+#include "paceline/layers/network.h"
+
+namespace paceline::test {
+namespace {
+
+constexpr std::uint64_t kStep = 7;  // the seed of the dropout masks
+constexpr int kDraws = 4;           // of nearby inputs
+
+/// Rows are named FAMILY_...; a family is one test, so that a GPU is opened a hundred times, not a thousand.
+std::string family_of(const Row& row) { return row.name.substr(0, row.name.find('_')); }
+
+std::vector<std::string> families() {
+  std::vector<std::string> names;
+  for (const Row& row : operation_table(0))
+    if (std::ranges::find(names, family_of(row)) == names.end()) names.push_back(family_of(row));
+  return names;
+}
+
+/// A program with inputs, and what the reference makes of them.
+struct Case {
+  Program program;
+  std::vector<float> x, buffers;
+  OwnedBatch batch;
+
+  OwnedBatch nearby_batch(double relative, std::uint64_t draw) const {
+    return {nearby(batch.images, relative, 2 * draw + 1), batch.labels};
+  }
+  double label_smoothing() const {
+    return std::get<SoftmaxCrossEntropy>(program.operations.back().kind).label_smoothing;
+  }
+};
+
+Case case_of(const Row& row, std::uint64_t seed) {
+  return {row.program, random_parameters(row.program, seed + 11),
+          random_buffers(row.program, seed + 13), random_batch(row.program, row.batch, seed + 5)};
+}
+
+Step train_on(const char* device_name, const Case& of, const std::vector<float>& x,
+              const OwnedBatch& batch) {
+  const auto device = open_device(device_name, {}).value();
+  const auto executable = device->compile(of.program, {.batch = batch.labels.size()}).value();
+  return train(*device, *executable, x, of.buffers, batch.view(), kStep);
+}
+
+/// The steps of inputs nearby, member by member.
+struct Around {
+  std::vector<std::vector<float>> logits, gradient, buffers, loss;
+};
+/// @param device_name  that takes these steps: the CPU is faster and as good where rounding does not count
+Around steps_around(const Case& of, const char* device_name, double relative, int draws) {
+  Around around;
+  for (int draw = 0; draw < draws; ++draw) {
+    const std::uint64_t k = static_cast<std::uint64_t>(draw);
+    Step step =
+        train_on(device_name, of, nearby(of.x, relative, 2 * k), of.nearby_batch(relative, k));
+    around.logits.push_back(std::move(step.logits));
+    around.gradient.push_back(std::move(step.gradient));
+    around.buffers.push_back(std::move(step.buffers));
+    around.loss.push_back({static_cast<float>(step.loss)});
+  }
+  return around;
+}
+
+void expect_step_near(const Case& of, const Step& got, const Step& wanted, const Around& around,
+                      const Tolerance& tolerance) {
+  const float got_loss = static_cast<float>(got.loss),
+              wanted_loss = static_cast<float>(wanted.loss);
+  expect_near({&got_loss, 1}, {&wanted_loss, 1}, around.loss, tolerance, 0.1, "loss");
+  EXPECT_NEAR(got.loss, loss_of(got.logits, of.batch.labels, of.label_smoothing()),
+              1e-4 * std::max(1.0, got.loss))
+      << "the loss is not that of the logits";
+  expect_near(got.logits, wanted.logits, around.logits, tolerance, 0.1, "logits");
+  expect_near(got.buffers, wanted.buffers, around.buffers, tolerance, 0.1, "buffers");
+  expect_gradient_near(of.program, got.gradient, wanted.gradient, around.gradient, tolerance);
+}
+
+class TableOn : public testing::TestWithParam<std::tuple<Subject, std::string>> {
+ protected:
+  void SetUp() override {
+    std::string reason;
+    device_ = open_subject(subject_, reason);
+    if (!device_) GTEST_SKIP() << reason;
+    seed_ = input_seed(subject_);
+  }
+  /// Each row of the family with a training executable; says in the log which one it is at.
+  template <class Check>
+  void each_row(const CompileOptions& options, Check check) {
+    for (const Row& row : operation_table(seed_)) {
+      if (family_of(row) != std::get<1>(GetParam())) continue;
+      std::printf("%s\n", row.name.c_str());
+      std::fflush(stdout);
+      SCOPED_TRACE(fmt::format("{}: {}, batch {}, PACELINE_SEED={}", row.name,
+                               describe(row.program), row.batch, seed_));
+      CompileOptions of_row = options;
+      of_row.batch = row.batch;
+      auto executable = device_->compile(row.program, of_row);
+      if (!executable) {
+        ADD_FAILURE() << executable.error().message;
+        continue;
+      }
+      try {
+        check(case_of(row, seed_), *executable.value());
+      } catch (const std::exception& error) {
+        ADD_FAILURE() << error.what();
+      }
+    }
+  }
+
+  const Subject subject_ = std::get<0>(GetParam());
+  const Tolerance tolerance_ = tolerance_of(subject_.precision);
+  std::uint64_t seed_ = 0;
+  std::unique_ptr<Device> device_;
+};
+INSTANTIATE_TEST_SUITE_P(Devices, TableOn,
+                         testing::Combine(testing::ValuesIn(subjects()),
+                                          testing::ValuesIn(families())),
+                         [](const auto& given) {
+                           return name_of(std::get<0>(given.param)) + "_" +
+                                  std::get<1>(given.param);
+                         });
+
+TEST_P(TableOn, TrainsLikeTheReference) {
+  each_row({}, [&](const Case& of, Executable& executable) {
+    const Step got = train(*device_, executable, of.x, of.buffers, of.batch.view(), kStep);
+    expect_step_near(of, got, train_on("reference", of, of.x, of.batch),
+                     steps_around(of, "reference", tolerance_.nearby, kDraws), tolerance_);
+  });
+}
+
+TEST_P(TableOn, EvaluatesLikeTheReference) {
+  for (const bool training : {true, false}) {
+    each_row({.training = training}, [&](const Case& of, Executable& executable) {
+      const auto reference = open_device("reference", {}).value();
+      const auto other = reference->compile(of.program, {.batch = of.batch.labels.size()}).value();
+      const auto logits = [&](const std::vector<float>& x, const OwnedBatch& batch) {
+        other->evaluate(view(x), view(of.buffers), batch.view());
+        return std::vector<float>(other->logits().begin(), other->logits().end());
+      };
+      std::vector<std::vector<float>> around;
+      for (std::uint64_t k = 0; k < kDraws; ++k)
+        around.push_back(
+            logits(nearby(of.x, tolerance_.nearby, 2 * k), of.nearby_batch(tolerance_.nearby, k)));
+      DeviceVector x(*device_, of.x), buffers(*device_, of.buffers);
+      const Evaluation counts = executable.evaluate(x.view(), buffers.view(), of.batch.view());
+      const std::span<const float> got = executable.logits();
+      expect_near(got, logits(of.x, of.batch), around, tolerance_, 0.1, "logits");
+      const double images = static_cast<double>(of.batch.labels.size());
+      EXPECT_NEAR(counts.loss_sum, images * loss_of(got, of.batch.labels, 0),
+                  1e-4 * std::max(1.0, counts.loss_sum));
+      EXPECT_EQ(counts.errors, errors_of(got, of.batch.labels));
+      EXPECT_EQ(counts.images, of.batch.labels.size());
+      EXPECT_EQ(buffers.values(), of.buffers) << "evaluation reads them only";
+    });
+  }
+}
+
+TEST_P(TableOn, EstimatesBuffersLikeTheReference) {
+  for (const bool training : {true, false}) {
+    each_row({.training = training}, [&](const Case& of, Executable& executable) {
+      if (of.buffers.empty()) return;
+      const auto reference = open_device("reference", {}).value();
+      const auto other = reference->compile(of.program, {.batch = of.batch.labels.size()}).value();
+      const OwnedBatch second = random_batch(of.program, of.batch.labels.size(), seed_ + 6);
+      // The first of two forgets what was there; what is not finite gives way whatever the share.
+      std::vector<float> poisoned = of.buffers;
+      for (float& value : poisoned)
+        if (value != 0) value = std::nanf("");
+      const auto wanted = [&](const std::vector<float>& x, const OwnedBatch& first) {
+        std::vector<float> buffers = poisoned;
+        other->estimate_buffers(view(x), view(buffers), first.view(), 0.25);
+        other->estimate_buffers(view(x), view(buffers), second.view(), 0.5);
+        return buffers;
+      };
+      std::vector<std::vector<float>> around;
+      for (std::uint64_t k = 0; k < kDraws; ++k)
+        around.push_back(
+            wanted(nearby(of.x, tolerance_.nearby, 2 * k), of.nearby_batch(tolerance_.nearby, k)));
+      DeviceVector x(*device_, of.x), buffers(*device_, poisoned);
+      executable.estimate_buffers(x.view(), buffers.view(), of.batch.view(), 0.25);
+      executable.estimate_buffers(x.view(), buffers.view(), second.view(), 0.5);
+      expect_near(buffers.values(), wanted(of.x, of.batch), around, tolerance_, 0.1, "buffers");
+    });
+  }
+}
+
+class NetworkOn : public testing::TestWithParam<std::tuple<Subject, const char*>> {};
+INSTANTIATE_TEST_SUITE_P(Devices, NetworkOn,
+                         testing::Combine(testing::ValuesIn(subjects()),
+                                          testing::Values("lenet", "cnn7", "resnet20")),
+                         [](const auto& given) {
+                           return name_of(std::get<0>(given.param)) + "_" +
+                                  std::get<1>(given.param);
+                         });
+
+TEST_P(NetworkOn, HasTheReferencesGradient) {
+  const auto& [subject, name] = GetParam();
+  std::string reason;
+  const auto device = open_subject(subject, reason);
+  if (!device) GTEST_SKIP() << reason;
+  const std::uint64_t seed = input_seed(subject);
+  SCOPED_TRACE(fmt::format("PACELINE_SEED={}", seed));
+
+  const NetworkDescription description = named_network(name).value();
+  const Network network = Network::named(name, description.image, description.classes).value();
+  std::vector<float> all(network.layout().all_elements());
+  network.initialise(all, seed);
+  const auto buffers = all.begin() + static_cast<std::ptrdiff_t>(network.layout().elements);
+  const Case of{network.program(),
+                {all.begin(), buffers},
+                {buffers, all.end()},
+                random_batch(network.program(), 8, seed + 5)};
+
+  const Tolerance tolerance = tolerance_of(subject.precision);
+  const auto executable = device->compile(of.program, {.batch = 8}).value();
+  const Step got = train(*device, *executable, of.x, of.buffers, of.batch.view(), kStep);
+  const Step wanted = train_on("reference", of, of.x, of.batch);
+  expect_step_near(of, got, wanted, steps_around(of, "cpu", tolerance.nearby, 3), tolerance);
+  const double along = cosine(got.gradient, wanted.gradient);
+  std::printf("%s %s: the gradient is off by %.2g of its norm, cosine %.6f\n", name,
+              name_of(subject).c_str(),
+              distance(got.gradient, wanted.gradient) / norm(wanted.gradient), along);
+  EXPECT_GT(along, 1 - tolerance.relative);
+}
+
+}  // namespace
+}  // namespace paceline::test
