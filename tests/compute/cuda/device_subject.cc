@@ -148,12 +148,13 @@ void expect_gradient_near(const Program& program, std::span<const float> got,
   for (const Operation& op : program.operations) {
     const ParameterCounts counts =
         parameter_counts(op.kind, program.activations[op.input], program.activations[op.output]);
-    const auto weight = wanted.subspan(op.weight, counts.weight);
-    const auto bias = wanted.subspan(op.bias, counts.bias);
-    const double scale = std::max(0.1 * std::hypot(norm(weight), norm(bias)), 0.01 * whole);
+    const double both = std::hypot(norm(wanted.subspan(op.weight, counts.weight)),
+                                   norm(wanted.subspan(op.bias, counts.bias)));
     const auto tensor = [&](std::size_t first, std::size_t count, const char* name) {
       if (count == 0) return;
       std::fill_n(padding.begin() + static_cast<std::ptrdiff_t>(first), count, false);
+      const bool rounding = norm(wanted.subspan(first, count)) < 1e-6 * both;
+      const double scale = std::max((rounding ? 1.0 : 0.1) * both, 0.01 * whole);
       std::vector<std::vector<float>> parts;
       for (const std::vector<float>& other : around)
         parts.emplace_back(other.begin() + static_cast<std::ptrdiff_t>(first),

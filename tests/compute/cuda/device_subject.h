@@ -73,8 +73,8 @@ double cosine(std::span<const float> a, std::span<const float> b);
 void expect_near(std::span<const float> got, std::span<const float> wanted,
                  const std::vector<std::vector<float>>& around, const Tolerance& tolerance,
                  double scale, const std::string& what);
-/// The same of every tensor of a gradient by itself. Biases before a BatchNorm have a gradient that is nothing but
-/// rounding: a tensor's scale is a tenth of its operation's norm, and a hundredth of the whole gradient's.
+/// The same of every tensor of a gradient by itself. Its scale is a tenth of its operation's norm, and a hundredth of
+/// the whole gradient's; a bias before a BatchNorm has a gradient that is nothing but rounding: its operation's norm.
 void expect_gradient_near(const Program& program, std::span<const float> got,
                           std::span<const float> wanted,
                           const std::vector<std::vector<float>>& around,
