@@ -125,24 +125,31 @@ double cosine(std::span<const float> a, std::span<const float> b) {
   return norms > 0 ? product / norms : 1;
 }
 
-void expect_near(std::span<const float> got, std::span<const float> wanted,
-                 const std::vector<std::vector<float>>& around, const Tolerance& tolerance,
-                 double scale, const std::string& what) {
-  ASSERT_EQ(got.size(), wanted.size()) << what;
+void Comparison::near(std::span<const float> got, std::span<const float> wanted,
+                      const std::vector<std::vector<float>>& around, double scale,
+                      const std::string& what) {
+  if (got.size() != wanted.size()) {
+    complaints_.push_back(fmt::format("{}: {} elements, not {}", what, got.size(), wanted.size()));
+    return;
+  }
   double most = 0;
   for (const std::vector<float>& other : around) most = std::max(most, distance(other, wanted));
-  for (std::size_t e = 0; e < got.size(); ++e)
-    ASSERT_TRUE(std::isfinite(got[e])) << what << ", element " << e << " is " << got[e];
+  const auto bad = std::ranges::find_if(got, [](float v) { return !std::isfinite(v); });
+  if (bad != got.end()) {
+    complaints_.push_back(fmt::format("{}: element {} is {}", what, bad - got.begin(), *bad));
+    return;
+  }
   const double allowed =
-      tolerance.relative * std::max(norm(wanted), scale) + tolerance.of_nearby * most + 1e-7;
-  EXPECT_LE(distance(got, wanted), allowed)
-      << what << ": ||wanted|| " << norm(wanted) << ", nearby inputs move it by " << most;
+      tolerance_.relative * std::max(norm(wanted), scale) + tolerance_.of_nearby * most + 1e-7;
+  if (const double away = distance(got, wanted); away > allowed)
+    complaints_.push_back(fmt::format(
+        "{}: {:.3g} away from norm {:.3g}; {:.3g} are allowed, of nearby inputs it moves by {:.3g}",
+        what, away, norm(wanted), allowed, most));
 }
 
-void expect_gradient_near(const Program& program, std::span<const float> got,
-                          std::span<const float> wanted,
-                          const std::vector<std::vector<float>>& around,
-                          const Tolerance& tolerance) {
+void Comparison::gradient_near(const Program& program, std::span<const float> got,
+                               std::span<const float> wanted,
+                               const std::vector<std::vector<float>>& around) {
   const double whole = norm(wanted);
   std::vector<bool> padding(wanted.size(), true);
   for (const Operation& op : program.operations) {
@@ -159,17 +166,15 @@ void expect_gradient_near(const Program& program, std::span<const float> got,
       for (const std::vector<float>& other : around)
         parts.emplace_back(other.begin() + static_cast<std::ptrdiff_t>(first),
                            other.begin() + static_cast<std::ptrdiff_t>(first + count));
-      expect_near(got.subspan(first, count), wanted.subspan(first, count), parts, tolerance, scale,
-                  fmt::format("gradient of {}.{}", op.name, name));
+      near(got.subspan(first, count), wanted.subspan(first, count), parts, scale,
+           fmt::format("gradient of {}.{}", op.name, name));
     };
     tensor(op.weight, counts.weight, "weight");
     tensor(op.bias, counts.bias, "bias");
   }
-  for (std::size_t e = 0; e < padding.size(); ++e) {
-    if (padding[e]) {
-      ASSERT_EQ(got[e], 0.0f) << "padding of the gradient, element " << e;
-    }
-  }
+  for (std::size_t e = 0; e < padding.size(); ++e)
+    if (padding[e] && got[e] != 0)
+      complaints_.push_back(fmt::format("padding of the gradient: element {} is {}", e, got[e]));
 }
 
 double loss_of(std::span<const float> logits, std::span<const std::int32_t> labels,

@@ -67,18 +67,26 @@ double norm(std::span<const float> values);
 double distance(std::span<const float> a, std::span<const float> b);
 double cosine(std::span<const float> a, std::span<const float> b);
 
-/// Expects ||got - wanted|| <= relative max(||wanted||, scale) + of_nearby max ||nearby - wanted||, and all of it finite.
-/// @param around  what the reference makes of nearby inputs, less what it makes of those given
-/// @param scale   the norm of what `wanted` is part of, where it may be tiny itself
-void expect_near(std::span<const float> got, std::span<const float> wanted,
-                 const std::vector<std::vector<float>>& around, const Tolerance& tolerance,
-                 double scale, const std::string& what);
-/// The same of every tensor of a gradient by itself. Its scale is a tenth of its operation's norm, and a hundredth of
-/// the whole gradient's; a bias before a BatchNorm has a gradient that is nothing but rounding: its operation's norm.
-void expect_gradient_near(const Program& program, std::span<const float> got,
-                          std::span<const float> wanted,
-                          const std::vector<std::vector<float>>& around,
-                          const Tolerance& tolerance);
+/// Collects what is too far from the reference, so that a caller may draw other inputs before it complains.
+class Comparison {
+ public:
+  explicit Comparison(const Tolerance& tolerance) : tolerance_(tolerance) {}
+  /// Demands ||got - wanted|| <= relative max(||wanted||, scale) + of_nearby max ||around - wanted||, all finite.
+  /// @param around  what the reference makes of nearby inputs
+  /// @param scale   where `wanted` may be tiny itself: the norm of what it is part of
+  void near(std::span<const float> got, std::span<const float> wanted,
+            const std::vector<std::vector<float>>& around, double scale, const std::string& what);
+  /// The same of every tensor of a gradient by itself. Its scale is a tenth of its operation's norm, and a
+  /// hundredth of the whole gradient's; a bias before a BatchNorm has a gradient that is nothing but rounding:
+  /// its operation's norm.
+  void gradient_near(const Program& program, std::span<const float> got,
+                     std::span<const float> wanted, const std::vector<std::vector<float>>& around);
+  const std::vector<std::string>& complaints() const { return complaints_; }
+
+ private:
+  Tolerance tolerance_;
+  std::vector<std::string> complaints_;
+};
 
 /// Mean over the batch of the smoothed cross entropy, from logits in double.
 double loss_of(std::span<const float> logits, std::span<const std::int32_t> labels,

@@ -1,6 +1,7 @@
 // What every Executable promises besides the right numbers, on any device in any precision: the same bits, honest
 // counts, smaller batches, masks that all devices share, and neighbours that do not disturb each other.
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,6 +14,13 @@ namespace paceline::test {
 namespace {
 
 constexpr std::size_t kImages = 8;
+
+void expect_near(std::span<const float> got, std::span<const float> wanted,
+                 const Tolerance& tolerance, const std::string& what) {
+  Comparison comparison(tolerance);
+  comparison.near(got, wanted, {}, 0.1, what);
+  EXPECT_THAT(comparison.complaints(), testing::IsEmpty());
+}
 
 /// All that has a state or an order: convolutions, BatchNorms, an addition, pools, dropout.
 Program residual_net() {
@@ -128,7 +136,7 @@ TEST_P(PromisesOn, EvaluatesASmallerBatchAsPartOfTheWhole) {
     }
     // Another plan for another batch may round otherwise.
     const Tolerance tolerance = tolerance_of(GetParam().precision);
-    expect_near(parts, logits, {}, tolerance, 0.1, "logits");
+    expect_near(parts, logits, tolerance, "logits");
     EXPECT_NEAR(sum.loss_sum, whole.loss_sum, tolerance.relative * std::max(1.0, whole.loss_sum));
   }
 }
@@ -235,8 +243,8 @@ TEST_P(PromisesOn, BatchesInBytesAreTheImagesMadeOfThem) {
                          {.images = {}, .labels = made.labels, .raw = &raw}, 1);
   const Tolerance tolerance =
       tolerance_of(GetParam().precision);  // a pixel may round the other way
-  expect_near(got.logits, wanted.logits, {}, tolerance, 0.1, "logits");
-  expect_near(got.gradient, wanted.gradient, {}, tolerance, 0.1, "gradient");
+  expect_near(got.logits, wanted.logits, tolerance, "logits");
+  expect_near(got.gradient, wanted.gradient, tolerance, "gradient");
 }
 
 TEST_P(PromisesOn, LearnsABatchByHeart) {
