@@ -33,7 +33,7 @@ else:
     pace = {"eager": 0.005, "compile reduce-overhead": 0.002, "compile default": 0.003}
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked.get("warm") == "compile max-autotune-no-cudagraphs":
+        if asked.get("warm") == "compile reduce-overhead" and sys.argv[2] == "vgg16":
             told = {"error": "RuntimeError: pretended"}
         elif "warm" in asked:
             told = {"warm": asked["warm"], "seconds": 0.0}

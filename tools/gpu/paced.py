@@ -1,6 +1,7 @@
 """What the GPU's checks and benchmarks run on: a clock that says what is left, and programs that
 are run or talked to, line by line, with a deadline for each answer."""
 
+import contextlib
 import json
 import os
 import select
@@ -124,7 +125,9 @@ class Talking:
                 raise TalkError(f"no answer within {seconds:.0f} s")
             block = os.read(self.process.stdout.fileno(), 1 << 16)
             if not block:
-                raise TalkError(ending(self.process.wait()))
+                code = self.process.wait()
+                self.close()
+                raise TalkError(ending(code))
             self.read += block
         line, self.read = self.read.split(b"\n", 1)
         try:
@@ -150,3 +153,6 @@ class Talking:
                 hard = True
         if hard and self.alive():
             stop(self.process)
+        for pipe in self.process.stdin, self.process.stdout:
+            with contextlib.suppress(OSError):
+                pipe.close()

@@ -1,5 +1,7 @@
 """The steps of tools/gpu_check, one after another within one budget; none stops the next."""
 
+import concurrent.futures
+import threading
 import time
 import traceback
 
@@ -23,7 +25,7 @@ class Steps:
 
     def __init__(self, seconds, log, say=print):
         self.start, self.end, self.log, self.say = time.monotonic(), time.monotonic() + seconds, log, say
-        self.done = []
+        self.done, self.lock = [], threading.Lock()
 
     def used(self):
         return time.monotonic() - self.start
@@ -32,16 +34,29 @@ class Steps:
         return max(0.0, self.end - time.monotonic())
 
     def write(self, text):
-        self.log.write(text if text.endswith("\n") or not text else text + "\n")
-        self.log.flush()
+        with self.lock:
+            self.log.write(text if text.endswith("\n") or not text else text + "\n")
+            self.log.flush()
 
     def step(self, name, limit, work, reserve=0.0, least=5.0):
         """Runs work(seconds), which returns (figure, facts), or raises Skip or Failure.
         @param limit    seconds that it may take
         @param reserve  seconds that are kept for what comes after it
         @param least    seconds below which it is not begun"""
+        return self.together([(name, work)], limit, reserve, least)[0]
+
+    def together(self, works, limit, reserve=0.0, least=5.0):
+        """The same of several (name, work) side by side; recorded in the order given."""
         seconds = min(limit, self.left() - reserve)
-        self.write(f"\n===== {name} =====\n")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            entries = pool.map(lambda work: self.execute(*work, seconds, least), works)
+            for entry in entries:
+                self.done.append(entry)
+                self.say(f"{entry['seconds']:6.1f} s  {entry['result']:8}{entry['step']}: {entry['figure']}")
+        return self.done[-len(works) :]
+
+    def execute(self, name, work, seconds, least):
+        self.write(f"\n===== {name}: begins\n")
         begin, facts = time.monotonic(), {}
         try:
             if seconds < least:
@@ -55,12 +70,9 @@ class Steps:
         except Exception as error:  # a mistake of ours must not keep the others from running
             self.write(traceback.format_exc())
             result, figure = FAILED, f"{type(error).__name__}: {error}"
-        entry = {"step": name, "result": result, "seconds": round(time.monotonic() - begin, 1),
-                 "figure": figure, **({"facts": facts} if facts else {})}  # fmt: skip
-        self.done.append(entry)
         self.write(f"===== {name}: {result}: {figure}\n")
-        self.say(f"{entry['seconds']:6.1f} s  {result:8}{name}: {figure}")
-        return entry
+        return {"step": name, "result": result, "seconds": round(time.monotonic() - begin, 1),
+                "figure": figure, **({"facts": facts} if facts else {})}  # fmt: skip
 
 
 def exit_status(steps, checked):
