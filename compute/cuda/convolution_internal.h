@@ -45,9 +45,10 @@ class ConvolutionPlanner {
   virtual ~ConvolutionPlanner() = default;
   /// Up to `most` plans, as the heuristic orders them (mode A, then fallback).
   /// @return an error that names shape and pass when cuDNN has none
-  virtual Result<std::vector<std::unique_ptr<ConvolutionPlan>>> plans(
-      const ConvolutionShape& shape, ConvolutionPass pass, bool deterministic,
-      std::size_t most) = 0;
+  virtual Result<std::vector<std::unique_ptr<ConvolutionPlan>>> plans(const ConvolutionShape& shape,
+                                                                      ConvolutionPass pass,
+                                                                      bool deterministic,
+                                                                      std::size_t most) = 0;
   /// The fastest of eight, by timing on this GPU, or the one that the cache file remembers.
   /// Deterministic: the first deterministic one, nothing is timed.
   virtual Result<std::unique_ptr<ConvolutionPlan>> choose(const ConvolutionShape& shape,
