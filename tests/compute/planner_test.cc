@@ -7,8 +7,9 @@
 #include <set>
 
 #include "compute/small_program.h"
+#include "paceline/compute/convolution_choice_internal.h"
 #include "paceline/compute/cpu/activation_arena_internal.h"
-#include "paceline/compute/cpu/convolution_choice_internal.h"
+#include "paceline/compute/cpu/convolution_ways_internal.h"
 #include "paceline/compute/fusion_internal.h"
 #include "temporary_folder.h"
 
@@ -172,6 +173,18 @@ TEST_F(ConvolutionChoiceTest, PassesOverWhatItDoesNotUnderstand) {
   ConvolutionChoice choice(file, "machine");
   EXPECT_EQ(choose(choice, "forward: 3x3", {2, 1}), kWinograd);
   EXPECT_THAT(asked, ElementsAre(0, 1));
+}
+
+TEST_F(ConvolutionChoiceTest, InTurnTakesWhatAnotherHasChosenSince) {
+  ConvolutionChoice first(file, "machine", ConvolutionChoice::Timing::in_turn);
+  ConvolutionChoice second(file, "machine", ConvolutionChoice::Timing::in_turn);
+  EXPECT_EQ(second.remembered("forward: 3x3", names), std::nullopt);
+  EXPECT_EQ(choose(first, "forward: 3x3", {2, 1}), kWinograd);
+  EXPECT_EQ(choose(second, "forward: 3x3", {1, 2}), kWinograd);
+  EXPECT_THAT(asked, IsEmpty());
+  EXPECT_EQ(second.remembered("forward: 3x3", names), kWinograd);
+  const std::vector<std::string> others = {kDirect, kMirrored};
+  EXPECT_EQ(second.remembered("forward: 3x3", others), std::nullopt);
 }
 
 TEST_F(ConvolutionChoiceTest, WorksWithoutAFile) {
