@@ -24,7 +24,7 @@ int open_for_appending(const std::filesystem::path& file) {
   if (file.empty()) return -1;
   std::error_code ignored;
   std::filesystem::create_directories(file.parent_path(), ignored);
-  return ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  return ::open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
 /// Timing::in_turn's lock. Who cannot have it in time, or at all, times without: what may be lost is
@@ -123,7 +123,12 @@ void ConvolutionChoice::read() {
 void ConvolutionChoice::append(const std::string& line) const {
   const int file = open_for_appending(file_);
   if (file < 0) return;
-  [[maybe_unused]] const auto written = ::write(file, line.data(), line.size());
+  // Whoever wrote last may have been killed in the middle of a line.
+  char last = '\n';
+  const off_t bytes = ::lseek(file, 0, SEEK_END);
+  if (bytes > 0 && ::pread(file, &last, 1, bytes - 1) != 1) last = '\n';
+  const std::string whole = last == '\n' ? line : '\n' + line;
+  [[maybe_unused]] const auto written = ::write(file, whole.data(), whole.size());
   ::close(file);
 }
 

@@ -173,6 +173,8 @@ TEST_F(ConvolutionChoiceTest, PassesOverWhatItDoesNotUnderstand) {
   ConvolutionChoice choice(file, "machine");
   EXPECT_EQ(choose(choice, "forward: 3x3", {2, 1}), kWinograd);
   EXPECT_THAT(asked, ElementsAre(0, 1));
+  // The line that was cut off before takes nothing of what is written behind it.
+  EXPECT_EQ(ConvolutionChoice(file, "machine").remembered("forward: 3x3", names), kWinograd);
 }
 
 TEST_F(ConvolutionChoiceTest, InTurnTakesWhatAnotherHasChosenSince) {
