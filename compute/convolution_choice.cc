@@ -27,8 +27,8 @@ int open_for_appending(const std::filesystem::path& file) {
   return ::open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
-/// Timing::in_turn's lock. Who cannot have it in time, or at all, times without: what may be lost is
-/// some precision of a timing.
+/// Timing::in_turn's lock. Who cannot have it in time, or at all, times without: what may be lost
+/// is some precision.
 class Turn {
  public:
   explicit Turn(const std::filesystem::path& file) : file_(open_for_appending(file)) {

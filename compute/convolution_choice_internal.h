@@ -2,7 +2,8 @@
 // library, threads), shape and pass; the CPU's ways are in cpu/convolution_ways_internal.h, the
 // GPU's are cuDNN's plans. What was chosen is remembered in a file, one line a choice, that
 // processes may append to at once; without a file it is remembered as long as the object lives.
-// Thread-safe; whoever asks while another is timing waits, so that timings do not disturb each other.
+// Thread-safe; whoever asks while another is timing waits, so that timings do not disturb each
+// other.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ namespace paceline {
 class ConvolutionChoice {
  public:
   /// How objects that share a file time: each for itself; or one at a time (of all processes, by a
-  /// lock on the file, for seconds at most), so that who waited takes what the other has chosen. The
-  /// latter is for workers that share a GPU.
+  /// lock on the file, for seconds at most), so that who waited takes what the other has chosen:
+  /// for workers that share a GPU.
   enum class Timing : std::uint8_t { at_once, in_turn };
 
   /// @param file     where choices are kept; empty: nowhere

@@ -134,18 +134,19 @@ std::size_t CudnnPlanner::fastest(const ConvolutionShape& shape, const std::stri
   for (const auto& plan : plans) names.push_back(plan->name());
   auto chosen = choice_->remembered(what, names);
   if (!chosen) {
+    ReplayClock clock;
+    const auto make = [&](std::size_t bytes) { return TrialMemory(clock.stream(), bytes); };
     const std::size_t bytes = bytes_of(shape.scalar);
-    const TrialMemory x(shape.images * shape.in_height * shape.in_width * shape.in_channels *
-                        bytes);
-    const TrialMemory w(shape.out_channels * shape.kernel * shape.kernel * shape.in_channels *
-                        bytes);
-    const TrialMemory y(shape.images * shape.out_height() * shape.out_width() * shape.out_channels *
-                        bytes);
+    const auto x =
+        make(bytes * shape.images * shape.in_height * shape.in_width * shape.in_channels);
+    const auto w =
+        make(bytes * shape.out_channels * shape.kernel * shape.kernel * shape.in_channels);
+    const auto y =
+        make(bytes * shape.images * shape.out_height() * shape.out_width() * shape.out_channels);
     std::size_t most = 0;
     for (const auto& plan : plans) most = std::max(most, plan->workspace_bytes());
-    const TrialMemory workspace(most);
+    const auto workspace = make(most);
 
-    ReplayClock clock;
     std::optional<CudaError> failure;
     std::erase_if(plans, [&](const auto& plan) {
       try {

@@ -130,8 +130,8 @@ Result<std::vector<cudnnBackendNumericalNote_t>> GraphDescriptor::get_notes(
 Result<std::vector<GraphDescriptor>> GraphDescriptor::get_descriptors(
     GraphAttribute attribute, cudnnBackendDescriptorType_t type, const char* what,
     std::size_t most) const {
-  // cuDNN fills descriptors that the caller has made. How many there will be it does not always tell
-  // beforehand: asked about knob choices without room for any, it says none.
+  // cuDNN fills descriptors that the caller has made. How many it will fill it does not always tell:
+  // asked about knob choices without room for any, it says none.
   std::vector<GraphDescriptor> made;
   std::vector<cudnnBackendDescriptor_t> raw;
   made.reserve(most);

@@ -1,5 +1,5 @@
-// cublasLt counts columns first. What is row-major [r, c] here is [c, r] there, so that each product
-// is asked for transposed, and D comes out in our order:
+// cublasLt counts columns first. What is row-major [r, c] here is [c, r] there, so each product is
+// asked for transposed, and D comes out in our order:
 //   forward           y'  [out, rows] = W [out, in]   x'  [in, rows]
 //   backward_data     dx' [in, rows]  = W' [in, out]  dz' [out, rows]
 //   backward_weights  dW' [in, out]   = x' [in, rows] dz  [rows, out]
@@ -120,8 +120,8 @@ std::vector<cublasLtMatmulHeuristicResult_t> Product::proposals(cublasLtHandle_t
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     prefer(attribute, kAlignmentBytes);
-  // Sums that are split are added up in f32, in an order that the algorithm fixes; the other schemes
-  // go through D's type, or add in the order of arrival.
+  // Sums that are split are added up in f32, in an order that the algorithm fixes; other schemes go
+  // through D's type, or add in the order of arrival.
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
          static_cast<std::uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE |
                                     CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
@@ -214,9 +214,10 @@ void CublasLinear::choose(Product& product, const LinearShape& shape) {
   if (shape.deterministic || proposals.size() == 1) return;
 
   const auto [a_bytes, b_bytes, d_bytes] = product.bytes();
-  const TrialMemory a(a_bytes), b(b_bytes), d(d_bytes), bias(shape.out * sizeof(float)),
-      workspace(kWorkspaceBytes);
   ReplayClock clock;
+  const auto make = [&](std::size_t bytes) { return TrialMemory(clock.stream(), bytes); };
+  const auto a = make(a_bytes), b = make(b_bytes), d = make(d_bytes);
+  const auto bias = make(shape.out * sizeof(float)), workspace = make(kWorkspaceBytes);
   std::optional<CudaError> failure;
   std::erase_if(proposals, [&](const auto& proposal) {
     product.choose(proposal);

@@ -28,7 +28,8 @@ class Linear {
   /// Whether forward() applies bias and ReLU itself. It does, but for a bias in bf16: cublasLt adds
   /// biases of the product's own type alone. There the caller runs bias_relu() (pointwise) on y.
   virtual bool applies_bias() const = 0;
-  /// y = x W' + b [ReLU], or x W' alone (applies_bias()). @param x [rows, in], @param weight [out, in] Scalar, @param bias [out] f32
+  /// y = x W' + b [ReLU], or x W' alone (applies_bias()).
+  /// @param x  [rows, in], @param weight  [out, in] Scalar, @param bias  [out] f32
   virtual void forward(cudaStream_t stream, const void* x, const void* weight, const float* bias,
                        void* y, void* workspace) = 0;
   /// dx [rows, in] = dz W, overwritten. @param dz  [rows, out], behind the ReLU's mask

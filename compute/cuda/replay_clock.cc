@@ -10,14 +10,12 @@ constexpr int kFiller = 0x3c;  // 0x3c3c is 0.011 in bf16, 0x3c3c3c3c is 0.011 i
 
 }  // namespace
 
-TrialMemory::TrialMemory(std::size_t bytes) {
+TrialMemory::TrialMemory(cudaStream_t stream, std::size_t bytes) {
   if (bytes == 0) return;
   void* memory = nullptr;
   check(cudaMalloc(&memory, bytes), "memory to time on");
   memory_.reset(memory);
-  // The clock's stream does not wait for the default one.
-  check(cudaMemset(memory, kFiller, bytes), "filling memory to time on");
-  check(cudaStreamSynchronize(cudaStreamLegacy), "filling memory to time on");
+  check(cudaMemsetAsync(memory, kFiller, bytes, stream), "filling memory to time on");
 }
 
 ReplayClock::ReplayClock() {

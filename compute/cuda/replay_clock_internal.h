@@ -1,5 +1,6 @@
-// How long work takes when a captured CUDA graph replays it, as training steps do: launches from the
-// host are not in it. For choosing among plans; synchronises, so never inside a step.
+// How long work takes when a captured CUDA graph replays it, as training steps do: without the
+// host's launches. For choosing among plans; synchronises, so never inside a step. Nothing of it
+// goes to the legacy default stream, which would break what other threads capture.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,8 +14,8 @@ namespace paceline::cuda {
 /// Device memory to time on; goes with its owner.
 class TrialMemory {
  public:
-  /// Filled with small numbers. @throws CudaError when there is no memory
-  explicit TrialMemory(std::size_t bytes);
+  /// Filled with small numbers, in the stream's order. @throws CudaError when there is no memory
+  TrialMemory(cudaStream_t stream, std::size_t bytes);
   void* get() const { return memory_.get(); }
 
  private:
@@ -34,7 +35,7 @@ class ReplayClock {
 
   /// Runs the work once as it is, then captures it. @throws CudaError when either fails
   void capture(const std::function<void(cudaStream_t)>& work);
-  std::size_t captured() const { return graphs_.size(); }
+  cudaStream_t stream() const { return stream_; }
   /// Of one run of the k-th work captured. @throws CudaError
   double seconds(std::size_t k);
 

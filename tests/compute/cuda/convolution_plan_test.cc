@@ -1,5 +1,5 @@
-// Convolutions are planned here for a GPU that is described, not there: that cuDNN has plans for all
-// that the named networks need is known before anybody rents one.
+// Convolutions are planned here for a GPU that is described, not there: that cuDNN has plans for
+// all that the named networks need is known before anybody rents one.
 #include "paceline/compute/cuda/convolution_internal.h"
 
 #include <gmock/gmock.h>

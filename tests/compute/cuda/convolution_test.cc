@@ -58,6 +58,34 @@ class Reference {
   ConvolutionShape s_;
 };
 
+/// The plain loops themselves: <y, forward> = <x, backward_data> = <w, backward_weights>.
+TEST(ConvolutionReference, IsOneTrilinearFormInAllPasses) {
+  Rng rng(kSeed);
+  const ConvolutionShape shape = {.images = 2,
+                                  .in_channels = 3,
+                                  .in_height = 5,
+                                  .in_width = 7,
+                                  .out_channels = 4,
+                                  .kernel = 3,
+                                  .stride = 2,
+                                  .padding = 1};
+  const Reference reference(shape);
+  std::array<std::vector<float>, 3> tensors;
+  for (std::size_t i = 0; i < 3; ++i)
+    tensors[i] = normal_numbers(rng, reference.counts()[i], Scalar::f32);
+  std::vector<double> forms;
+  for (const auto pass : kPasses) {
+    const auto sums = reference.sums(pass, tensors);
+    double form = 0;
+    for (std::size_t i = 0; i < sums.size(); ++i)
+      form += sums[i].value * tensors[Reference::written(pass)][i];
+    forms.push_back(form);
+  }
+  EXPECT_NE(forms[0], 0);
+  EXPECT_NEAR(forms[1], forms[0], 1e-9);
+  EXPECT_NEAR(forms[2], forms[0], 1e-9);
+}
+
 std::vector<ConvolutionShape> random_shapes(Rng& rng, std::size_t count) {
   std::vector<ConvolutionShape> shapes;
   while (shapes.size() < count) {

@@ -1,5 +1,5 @@
-// Numbers on the GPU as a test sees them: floats here, f32 or bf16 there. Tests that need a GPU derive
-// from GpuTest, which skips where there is none.
+// Numbers on the GPU as a test sees them: floats here, f32 or bf16 there. Tests that need a GPU
+// derive from GpuTest, which skips where there is none.
 #pragma once
 
 #include <cuda_runtime_api.h>

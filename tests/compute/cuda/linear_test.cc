@@ -47,7 +47,7 @@ class LinearOnTheGpu : public GpuTest {
     const auto dz = normal_numbers(rng, rows * out, shape.scalar);
     const auto bias = normal_numbers(rng, out, Scalar::f32);
     const GpuArray gpu_x(x, shape.scalar), gpu_w(w, shape.scalar), gpu_dz(dz, shape.scalar),
-        gpu_bias(bias, Scalar::f32), workspace(linear.workspace_bytes() / 4, Scalar::f32);
+        gpu_bias(bias, Scalar::f32), workspace((linear.workspace_bytes() + 3) / 4, Scalar::f32);
     const GpuArray y(rows * out, shape.scalar), dx(rows * in, shape.scalar),
         dw(out * in, shape.scalar);
 
