@@ -21,6 +21,23 @@ bool possible(const ConvolutionShape& s) {
          std::min(s.in_height, s.in_width) + 2 * s.padding >= s.kernel;
 }
 
+/// The handle leaves a stream before the stream goes.
+class Return {
+ public:
+  explicit Return(CudnnHandle& handle) : handle_(handle) {}
+  ~Return() {
+    try {
+      handle_.use(cudaStreamPerThread);
+    } catch (const CudaError&) {  // the next run asks for its stream again, and tells
+    }
+  }
+  Return(const Return&) = delete;
+  Return& operator=(const Return&) = delete;
+
+ private:
+  CudnnHandle& handle_;
+};
+
 using Plans = std::vector<std::unique_ptr<ConvolutionPlan>>;
 
 /// Plans from a heuristic's proposals, in its order; why the first that failed did.
@@ -106,7 +123,8 @@ Result<Plans> CudnnPlanner::plans(const ConvolutionShape& shape, ConvolutionPass
   }
   if (gathered.plans.empty()) gathered.plans = std::move(gathered.large);
   if (gathered.plans.empty())
-    return because(gathered.failure.value_or(Error{{}, "nothing was proposed"}));
+    return because(
+        gathered.failure.value_or(fail(std::errc::not_supported, "nothing was proposed")));
   if (gathered.plans.size() > most) gathered.plans.resize(most);
   return std::move(gathered.plans);
 }
@@ -135,6 +153,7 @@ std::size_t CudnnPlanner::fastest(const ConvolutionShape& shape, const std::stri
   auto chosen = choice_->remembered(what, names);
   if (!chosen) {
     ReplayClock clock;
+    const Return from_its_stream(*target_.handle);
     const auto make = [&](std::size_t bytes) { return TrialMemory(clock.stream(), bytes); };
     const std::size_t bytes = bytes_of(shape.scalar);
     const auto x =

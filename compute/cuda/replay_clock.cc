@@ -49,9 +49,11 @@ void ReplayClock::capture(const std::function<void(cudaStream_t)>& work) {
   const auto status = cudaGraphInstantiate(&exec, graph, 0);
   cudaGraphDestroy(graph);
   check(status, "a captured graph");
+  auto replayed = cudaGraphLaunch(exec, stream_);
+  if (replayed == cudaSuccess) replayed = cudaStreamSynchronize(stream_);
+  if (replayed != cudaSuccess) cudaGraphExecDestroy(exec);
+  check(replayed, "a captured graph");
   graphs_.push_back(exec);
-  check(cudaGraphLaunch(exec, stream_), "a captured graph");
-  check(cudaStreamSynchronize(stream_), "a captured graph");
 }
 
 double ReplayClock::seconds(std::size_t k) {
