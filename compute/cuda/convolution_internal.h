@@ -35,7 +35,8 @@ class ConvolutionPlan {
   /// Engine and knobs, as cuDNN names them: what a cache remembers.
   virtual std::string name() const = 0;
   /// forward: y = x * w; backward_data: x = ...; backward_weights: w = .... The pass's output is
-  /// overwritten. Asynchronous on the handle's stream.
+  /// overwritten. Asynchronous on `stream`; addresses are multiples of 16. The first run of a plan
+  /// loads its kernels: one comes before a capture. @throws CudaError
   virtual void run(cudaStream_t stream, void* x, void* w, void* y, void* workspace) = 0;
 };
 
@@ -57,7 +58,8 @@ class ConvolutionPlanner {
 };
 
 /// For the calling thread's current GPU.
-/// @param cache_file  remembered choices, keyed by GPU, cuDNN, shape and pass; empty: none
+/// @param cache_file  remembered choices, keyed by GPU, cuDNN, shape and pass; empty: none. That of
+///     all workers is ConvolutionChoice::default_file("gpu_convolutions.txt")
 Result<std::unique_ptr<ConvolutionPlanner>> make_convolution_planner(const std::string& cache_file);
 /// @param device_json  as reference h200.json; choose() is an error there
 Result<std::unique_ptr<ConvolutionPlanner>> make_convolution_planner_for(

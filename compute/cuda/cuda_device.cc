@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "paceline/compute/batch_check_internal.h"
+#include "paceline/compute/convolution_choice_internal.h"
 #include "paceline/compute/cuda/convolution_internal.h"
 #include "paceline/compute/cuda/cuda_error_internal.h"
 #include "paceline/compute/cuda/executable_internal.h"
@@ -81,9 +82,11 @@ class CudaDevice final : public Device {
     constexpr std::size_t kBlock = 2u << 20;
     const std::size_t whole = (std::max<std::size_t>(bytes, 1) + kBlock - 1) / kBlock * kBlock;
     void* data = nullptr;
-    if (const cudaError_t status = cudaMalloc(&data, whole); status != cudaSuccess)
+    if (const cudaError_t status = cudaMalloc(&data, whole); status != cudaSuccess) {
+      cudaGetLastError();
       return fail(std::errc::not_enough_memory, "no {} bytes of the GPU's memory: {}", whole,
-                  cudaGetErrorString(cudaGetLastError() == cudaSuccess ? status : status));
+                  cudaGetErrorString(status));
+    }
     auto memory = std::make_unique<CudaMemory>(data, bytes, twins_);
     cudaError_t status = cudaMemsetAsync(data, 0, whole, cudaStreamPerThread);
     if (status == cudaSuccess) status = cudaStreamSynchronize(cudaStreamPerThread);
@@ -100,7 +103,9 @@ class CudaDevice final : public Device {
                   "the device cuda has no convolutions called \"{}\": cuDNN's are chosen by timing",
                   options_.convolution);
     try {
-      PACELINE_TRY(auto planner, make_convolution_planner(default_choices()));
+      PACELINE_TRY(auto planner,
+                   make_convolution_planner(
+                       ConvolutionChoice::default_file("gpu_convolutions.txt").string()));
       const PlanMakers makers{
           .convolution =
               [&](const ConvolutionShape& shape, ConvolutionPass pass) {
@@ -165,7 +170,6 @@ class CudaDevice final : public Device {
   }
 
  private:
-  static std::string default_choices();
   /// Lets every GPU read every other's memory, where the machine can.
   void connect() {
     int current = 0;
