@@ -17,7 +17,9 @@ struct ColumnGrid {
   unsigned chunks = 1;
   std::size_t chunk_rows = 0;  ///< of each chunk but the last
 
-  std::size_t rows_of(unsigned chunk) const { return std::min(chunk_rows, rows - chunk * chunk_rows); }
+  std::size_t rows_of(unsigned chunk) const {
+    return std::min(chunk_rows, rows - chunk * chunk_rows);
+  }
   /// Bytes of `sums` partial sums of each channel and chunk.
   std::size_t partial_bytes(std::size_t sums) const {
     return sums * channels * chunks * sizeof(float);

@@ -48,7 +48,7 @@ void each_element(cudaStream_t stream, const F& f, std::size_t count, bool packe
   if (count == 0) return;
   const std::size_t packs = packed ? count / kPack : 0;
   each_element_kernel<<<blocks_for(packed ? packs + kPack : count), kThreads, 0, stream>>>(f, packs,
-                                                                                          count);
+                                                                                           count);
   check_launch(name);
 }
 

@@ -65,10 +65,10 @@ void bias_relu_backward(cudaStream_t stream, Scalar scalar, std::size_t rows, st
     const bool packed = channels % kPack == 0 && aligned_for_packs(y, dy, dz);
     const ColumnGrid grid = column_grid(rows, channels, packed ? kPack : 1);
     T* const written = !relu && dz == dy ? nullptr : static_cast<T*>(dz);
-    column_sums(stream,
-                BiasBackwardColumn<T>{static_cast<const T*>(y), static_cast<const T*>(dy), written,
-                                      relu},
-                grid, static_cast<float*>(scratch), "bias_relu_backward");
+    column_sums(
+        stream,
+        BiasBackwardColumn<T>{static_cast<const T*>(y), static_cast<const T*>(dy), written, relu},
+        grid, static_cast<float*>(scratch), "bias_relu_backward");
     bias_combine_kernel<<<combine_blocks(channels), kThreads, 0, stream>>>(
         static_cast<const float*>(scratch), static_cast<unsigned>(channels), grid.chunks,
         static_cast<T*>(dbias));
@@ -99,10 +99,10 @@ void add(cudaStream_t stream, Scalar scalar, std::size_t count, const void* a, c
          void* y, bool relu) {
   with_scalar(scalar, [&](auto zero) {
     using T = decltype(zero);
-    each_element(stream,
-                 AddElement<T>{static_cast<const T*>(a), static_cast<const T*>(b),
-                               static_cast<T*>(y), relu},
-                 count, aligned_for_packs(a, b, y), "add");
+    each_element(
+        stream,
+        AddElement<T>{static_cast<const T*>(a), static_cast<const T*>(b), static_cast<T*>(y), relu},
+        count, aligned_for_packs(a, b, y), "add");
   });
 }
 
@@ -114,8 +114,9 @@ void convert(cudaStream_t stream, Scalar from_scalar, const void* from, Scalar t
              std::size_t count) {
   if (from_scalar == to_scalar) {
     if (from != to && count != 0)
-      check(cudaMemcpyAsync(to, from, count * bytes_of(to_scalar), cudaMemcpyDeviceToDevice, stream),
-            "convert");
+      check(
+          cudaMemcpyAsync(to, from, count * bytes_of(to_scalar), cudaMemcpyDeviceToDevice, stream),
+          "convert");
   } else if (from_scalar == Scalar::f32) {
     convert_as<float, Bf16>(stream, from, to, count);
   } else {
