@@ -52,7 +52,9 @@ Result<> Planner::linear_forward(std::size_t k) {
   step(
       {.operation = k,
        .pass = "forward",
-       .how = shape.relu ? "cublasLt, bias + relu" : "cublasLt, bias",
+       .how = !linear->applies_bias() ? "cublasLt"
+              : shape.relu            ? "cublasLt, bias + relu"
+                                      : "cublasLt, bias",
        .flops = 2.0 * static_cast<double>(shape.rows * shape.in * shape.out),
        .bytes = bytes(op.input) + bytes(op.output) +
                 static_cast<double>(shape.in * shape.out * scalar_bytes())},
@@ -60,6 +62,16 @@ Result<> Planner::linear_forward(std::size_t k) {
         linear->forward(b.stream, all->at(b, x), element(b.weights, weight, scalar), b.x + bias,
                         all->at(b, y), all->at(b, workspace));
       });
+  if (linear->applies_bias()) return success();
+  use({y});
+  step({.operation = k,
+        .pass = "forward",
+        .how = shape.relu ? "bias + relu" : "bias",
+        .bytes = 2 * bytes(op.output)},
+       [=, all = plan_.get(), bias = op.bias](const Bound& b) {
+         bias_relu(b.stream, shape.scalar, shape.rows, shape.out, all->at(b, y), b.x + bias,
+                   shape.relu);
+       });
   return success();
 }
 

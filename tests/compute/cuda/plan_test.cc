@@ -36,10 +36,15 @@ class NamedPlan final : public ConvolutionPlan {
 };
 class NoLinear final : public paceline::cuda::Linear {
  public:
+  explicit NoLinear(bool applies_bias) : applies_bias_(applies_bias) {}
+  bool applies_bias() const override { return applies_bias_; }
   std::size_t workspace_bytes() const override { return 1024; }
   void forward(cudaStream_t, const void*, const void*, const float*, void*, void*) override {}
   void backward_data(cudaStream_t, const void*, const void*, void*, void*) override {}
   void backward_weights(cudaStream_t, const void*, const void*, void*, void*) override {}
+
+ private:
+  const bool applies_bias_;
 };
 
 struct Planned {
@@ -64,7 +69,7 @@ Planned plan(const Program& program, Precision precision, const CompileOptions& 
       },
       .linear = [&](const LinearShape& shape) -> Result<std::unique_ptr<Linear>> {
         planned.linears.push_back(shape);
-        return std::make_unique<NoLinear>();
+        return std::make_unique<NoLinear>(shape.scalar == Scalar::f32);
       }};
   auto made = make_plan(program, options, precision, makers);
   EXPECT_TRUE(made) << made.error().message;
@@ -137,11 +142,12 @@ TEST(GpuPlan, OddChannelsAreFilledUpAroundTheConvolutionAlone) {
     EXPECT_EQ(shape.in_channels, 8u);
     EXPECT_EQ(shape.out_channels, 8u);
   }
-  EXPECT_THAT(planned.words(planned.plan->forward),
-              ElementsAre("relu1: input", "relu1: relu", "conv1: fill channels",
-                          "conv1: fill weights", "conv1: convolution", "conv1: cut channels",
-                          "conv1: bias + relu", "conv2: fill channels", "conv2: fill weights",
-                          "conv2: convolution", "conv2: cut channels", "fc1: cublasLt, bias"))
+  EXPECT_THAT(
+      planned.words(planned.plan->forward),
+      ElementsAre("relu1: input", "relu1: relu", "conv1: fill channels", "conv1: fill weights",
+                  "conv1: convolution", "conv1: cut channels", "conv1: bias + relu",
+                  "conv2: fill channels", "conv2: fill weights", "conv2: convolution",
+                  "conv2: cut channels", "fc1: cublasLt", "fc1: bias"))
       << test::describe(odd);
 }
 
@@ -165,7 +171,7 @@ TEST(GpuPlan, WhatCudnnRefusesIsNamedByItsLayer) {
         return fail(std::errc::not_supported, "cuDNN has no plan");
       },
       .linear = [](const LinearShape&) -> Result<std::unique_ptr<Linear>> {
-        return std::make_unique<NoLinear>();
+        return std::make_unique<NoLinear>(true);
       }};
   const auto made = make_plan(network("resnet20"), {}, Precision::bf16, makers);
   ASSERT_FALSE(made);
