@@ -101,7 +101,7 @@ void Planner::input() {
   use({to});
   step({.operation = 0,
         .pass = "forward",
-        .how = "input",
+        .how = "cut or convert",
         .bytes = 4.0 * static_cast<double>(pixels * image.channels)},
        [plan = plan_.get(), to, pixels, image, images = options_.batch, channels = input_channels_,
         scalar = scalar_](const Bound& b) {
@@ -119,6 +119,7 @@ void Planner::input() {
          cut_images(b.stream, shape, static_cast<const std::uint8_t*>(b.images), b.cuts, b.mean,
                     b.scale, plan->at(b, to));
        });
+  plan_->forward.back().cost.name = "input";
 }
 
 void Planner::loss() {

@@ -33,10 +33,11 @@ TEST(Placement, NothingThatIsLiveAtOnceSharesBytes) {
       EXPECT_EQ(placement.offsets[a] % 256, 0u);
       EXPECT_LE(placement.offsets[a] + lives[a].bytes, placement.bytes);
       for (std::size_t b = 0; b < a; ++b)
-        if (live_at_once(lives[a], lives[b]) && lives[a].bytes > 0 && lives[b].bytes > 0)
+        if (live_at_once(lives[a], lives[b]) && lives[a].bytes > 0 && lives[b].bytes > 0) {
           EXPECT_TRUE(placement.offsets[a] + lives[a].bytes <= placement.offsets[b] ||
                       placement.offsets[b] + lives[b].bytes <= placement.offsets[a])
               << "seed " << seed << ": " << a << " and " << b;
+        }
     }
   }
 }
