@@ -181,8 +181,8 @@ TEST(GpuPlan, WhatCudnnRefusesIsNamedByItsLayer) {
 
 TEST(GpuPlan, OfEveryNamedNetworkIsMade) {
   for (const std::string& name : named_networks()) {
-    const bool large = name == "resnet18" || name == "resnet50";
-    const Program program = network(name.c_str(), large ? Shape{3, 224, 224} : Shape{3, 32, 32});
+    const Shape image = named_network(name).value().image;
+    const Program program = network(name.c_str(), image);
     for (const Precision precision : {Precision::f32, Precision::bf16})
       EXPECT_TRUE(plan(program, precision, {.batch = 8}).plan) << name;
   }
