@@ -6,8 +6,9 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <vector>
 
+#include "paceline/compute/convolution_choice_internal.h"
 #include "paceline/compute/cpu/activation_arena_internal.h"
-#include "paceline/compute/cpu/convolution_choice_internal.h"
+#include "paceline/compute/cpu/convolution_ways_internal.h"
 #include "paceline/compute/cpu/steps_internal.h"
 #include "paceline/compute/device.h"
 

@@ -45,10 +45,11 @@ void batch_norm_evaluate(cudaStream_t stream, const BatchNormShape& shape,
 
 struct BatchNormBackward {
   const void* x = nullptr;
-  const void* y = nullptr;   ///< the forward's output: where it is not above 0 a ReLU stops the gradient
-  const void* dy = nullptr;  ///< [rows, channels]
-  void* dx = nullptr;        ///< may be dy; null: not wanted
-  void* dother = nullptr;    ///< dy behind the mask; null: not wanted; never dx
+  const void* y =
+      nullptr;  ///< the forward's output: where it is not above 0 a ReLU stops the gradient
+  const void* dy = nullptr;    ///< [rows, channels]
+  void* dx = nullptr;          ///< may be dy; null: not wanted
+  void* dother = nullptr;      ///< dy behind the mask; null: not wanted; never dx
   bool add_to_dother = false;  ///< adds to what is there
   const float* weight = nullptr;
   const float* mean = nullptr;

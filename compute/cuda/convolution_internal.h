@@ -35,7 +35,8 @@ class ConvolutionPlan {
   /// Engine and knobs, as cuDNN names them: what a cache remembers.
   virtual std::string name() const = 0;
   /// forward: y = x * w; backward_data: x = ...; backward_weights: w = .... The pass's output is
-  /// overwritten. Asynchronous on the handle's stream.
+  /// overwritten. Asynchronous on `stream`; addresses are multiples of 16. The first run of a plan
+  /// loads its kernels: one comes before a capture. @throws CudaError
   virtual void run(cudaStream_t stream, void* x, void* w, void* y, void* workspace) = 0;
 };
 
@@ -45,9 +46,10 @@ class ConvolutionPlanner {
   virtual ~ConvolutionPlanner() = default;
   /// Up to `most` plans, as the heuristic orders them (mode A, then fallback).
   /// @return an error that names shape and pass when cuDNN has none
-  virtual Result<std::vector<std::unique_ptr<ConvolutionPlan>>> plans(
-      const ConvolutionShape& shape, ConvolutionPass pass, bool deterministic,
-      std::size_t most) = 0;
+  virtual Result<std::vector<std::unique_ptr<ConvolutionPlan>>> plans(const ConvolutionShape& shape,
+                                                                      ConvolutionPass pass,
+                                                                      bool deterministic,
+                                                                      std::size_t most) = 0;
   /// The fastest of eight, by timing on this GPU, or the one that the cache file remembers.
   /// Deterministic: the first deterministic one, nothing is timed.
   virtual Result<std::unique_ptr<ConvolutionPlan>> choose(const ConvolutionShape& shape,
@@ -56,7 +58,8 @@ class ConvolutionPlanner {
 };
 
 /// For the calling thread's current GPU.
-/// @param cache_file  remembered choices, keyed by GPU, cuDNN, shape and pass; empty: none
+/// @param cache_file  remembered choices, keyed by GPU, cuDNN, shape and pass; empty: none. That of
+///     all workers is ConvolutionChoice::default_file("gpu_convolutions.txt")
 Result<std::unique_ptr<ConvolutionPlanner>> make_convolution_planner(const std::string& cache_file);
 /// @param device_json  as reference h200.json; choose() is an error there
 Result<std::unique_ptr<ConvolutionPlanner>> make_convolution_planner_for(

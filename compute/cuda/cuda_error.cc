@@ -5,7 +5,8 @@
 namespace paceline::cuda {
 
 void check(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) throw CudaError(fmt::format("{}: {}", what, cudaGetErrorString(status)));
+  if (status != cudaSuccess)
+    throw CudaError(fmt::format("{}: {}", what, cudaGetErrorString(status)));
 }
 
 }  // namespace paceline::cuda

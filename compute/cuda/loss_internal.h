@@ -14,9 +14,10 @@ struct LossShape {
 };
 /// What a batch adds up to; lies in device or mapped host memory.
 struct LossSums {
-  double loss = 0;            ///< over the images; with the smoothing where there is a gradient
-  unsigned long long errors = 0;  ///< images whose largest logit (the first of equals; a NaN is larger
-                                  ///< than nothing) is not the label's
+  double loss = 0;  ///< over the images; with the smoothing where there is a gradient
+  unsigned long long errors =
+      0;  ///< images whose largest logit (the first of equals; a NaN is larger
+          ///< than nothing) is not the label's
 };
 std::size_t loss_scratch_bytes(const LossShape& shape);
 /// @param logits  [images, classes] Scalar, @param labels  [images]

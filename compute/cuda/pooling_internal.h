@@ -12,7 +12,8 @@ namespace paceline::cuda {
 struct PoolShape {
   std::size_t images = 0, channels = 0;
   std::size_t in_height = 0, in_width = 0, out_height = 0, out_width = 0;
-  std::size_t kernel = 2, stride = 2, padding = 0;  ///< kernel at most 15
+  /// A maximum's kernel is square and at most 15.
+  std::size_t kernel_height = 2, kernel_width = 2, stride = 2, padding = 0;
   Scalar scalar = Scalar::f32;
 };
 
