@@ -99,6 +99,19 @@ def gpu():
     return facts, ""
 
 
+def labelled_tests(build):
+    """The programs of CTest's label gpu. @return those that are built, and names of those that are not"""
+    _, output, _ = run(["ctest", "--test-dir", build, "--show-only=json-v1", "-L", "^gpu$"], 60)
+    listing = json.loads(output) if output.startswith("{") else {}
+    found, missing = set(), set()
+    for test in listing.get("tests", []):
+        if "command" in test:
+            found.add(pathlib.Path(test["command"][0]))
+        else:
+            missing.add(test["name"].removesuffix("_NOT_BUILT"))
+    return sorted(found), sorted(missing)
+
+
 class Bundle:
     """The programs: of a folder of tools/gpu_bundle, or of a build folder."""
 
@@ -115,11 +128,11 @@ class Bundle:
 
     def tests(self):
         """The GPU's test programs, by name."""
-        return {p.name: p for p in sorted(self.bin.glob("*gpu*test*")) if os.access(p, os.X_OK)} | {
-            name: self.bin / name
-            for name in self.manifest.get("tests", [])
-            if (self.bin / name).exists()
-        }
+        if "tests" in self.manifest:
+            found = [self.bin / name for name in self.manifest["tests"]]
+        else:
+            found = labelled_tests(self.folder)[0] or sorted(self.bin.glob("*gpu_test"))
+        return {p.name: p for p in found if os.access(p, os.X_OK)}
 
     def library_path(self, cuda_folders):
         """CUDA's folders behind our own; our C++ library only where the machine's is older than we need."""
