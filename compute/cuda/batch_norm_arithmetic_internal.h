@@ -197,7 +197,7 @@ struct BatchNormBackwardElement {
   }
   template <int V>
   PACELINE_HOST_DEVICE void at(std::size_t i, const Channels<V>& of) const {
-    float d[V], v[V];
+    float d[V], v[V] = {};
     load(dy + i, d);
     if (relu) {
       load(y + i, v);

@@ -33,22 +33,21 @@ void with_scalar(Scalar scalar, F f) {
     f(Bf16{});
 }
 
-template <class F>
+template <int V, class F>
 __global__ void __launch_bounds__(kThreads)
     each_element_kernel(const __grid_constant__ F f, std::size_t packs, std::size_t count) {
   const std::size_t stride = std::size_t{gridDim.x} * kThreads;
   const std::size_t first = std::size_t{blockIdx.x} * kThreads + threadIdx.x;
-  for (std::size_t p = first; p < packs; p += stride) f.template at<kPack>(p * kPack);
-  for (std::size_t i = packs * kPack + first; i < count; i += stride) f.template at<1>(i);
+  for (std::size_t p = first; p < packs; p += stride) f.template at<V>(p * V);
+  for (std::size_t i = packs * V + first; i < count; i += stride) f.template at<1>(i);
 }
-/// @param packed  whether f may take packs
-template <class F>
+/// @param packed  whether f may take V elements at once
+template <int V = kPack, class F>
 void each_element(cudaStream_t stream, const F& f, std::size_t count, bool packed,
                   const char* name) {
   if (count == 0) return;
-  const std::size_t packs = packed ? count / kPack : 0;
-  each_element_kernel<<<blocks_for(packed ? packs + kPack : count), kThreads, 0, stream>>>(f, packs,
-                                                                                           count);
+  const std::size_t packs = packed ? count / V : 0, items = packed ? packs + count % V : count;
+  each_element_kernel<V, F><<<blocks_for(items), kThreads, 0, stream>>>(f, packs, count);
   check_launch(name);
 }
 

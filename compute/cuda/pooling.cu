@@ -67,6 +67,8 @@ bool covers_image(const PoolShape& shape) {
 
 void max_pool(cudaStream_t stream, const PoolShape& shape, const void* x, void* y,
               std::uint8_t* winners) {
+  check(shape.kernel_height * shape.kernel_width < 256 ? cudaSuccess : cudaErrorInvalidValue,
+        "max_pool with a window of more pixels than a byte counts");
   with_scalar(shape.scalar, [&](auto zero) {
     using T = decltype(zero);
     each_element(stream,

@@ -5,6 +5,8 @@
 //        but for update(), which writes both in its one pass.
 //   TW-2 A training step writes the twin of its gradient: the f32 side is stale until somebody but
 //        update() reads it.
+//   TW-3 A vector is known by the address at which it begins; what writes a part of it from further on
+//        is not noticed. Views of it may be shorter than the twin, never longer.
 // A twin is used on the thread (and so the stream) of its vector's owner.
 #pragma once
 
