@@ -107,15 +107,11 @@ class TableOn : public testing::TestWithParam<std::tuple<Subject, std::string>> 
       CompileOptions of_row = options;
       of_row.batch = row.batch;
       try {
-        const auto executable = device_->compile(row.program, of_row);
-        if (!executable) {
-          ADD_FAILURE() << executable.error().message;
-          continue;
-        }
+        const auto executable = compiled(*device_, row.program, of_row);
         for (int draw = 0; draw < kDraws; ++draw) {
           Comparison comparison(tolerance_);
           const std::uint64_t seed = seed_ + 1000 * static_cast<std::uint64_t>(draw);
-          check(case_of(row, seed), *executable.value(), comparison);
+          check(case_of(row, seed), *executable, comparison);
           if (comparison.complaints().empty()) break;
           std::printf("%s: off in draw %d\n", row.name.c_str(), draw);
           if (draw + 1 == kDraws) {
@@ -235,7 +231,7 @@ TEST_P(NetworkOn, HasTheReferencesGradient) {
   Tolerance tolerance = tolerance_of(subject.precision);
   // Of some hundred thousand ReLUs one changes sides for a last bit: a thousandth of resnet20's gradient.
   tolerance.relative = std::max(tolerance.relative, 5e-3);
-  const auto executable = device->compile(of.program, {.batch = 8}).value();
+  const auto executable = compiled(*device, of.program, {.batch = 8});
   const Step got = train(*device, *executable, of.x, of.buffers, of.batch.view(), kStep);
   const Step wanted = train_on("reference", of, of.x, of.batch);
   Comparison comparison(tolerance);

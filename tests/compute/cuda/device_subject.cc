@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <stdexcept>
+#include <utility>
 
 #include "paceline/compute/random.h"
 
@@ -36,10 +38,25 @@ std::uint64_t input_seed(const Subject& subject) {
   return given || std::string_view(subject.device) != "cpu" ? fresh : 0;
 }
 
+namespace {
+
+template <class T>
+T value_of(Result<T> result) {
+  if (!result) throw std::runtime_error(result.error().message);
+  return std::move(result).value();
+}
+
+}  // namespace
+
+std::unique_ptr<Executable> compiled(Device& device, const Program& program,
+                                     const CompileOptions& options) {
+  return value_of(device.compile(program, options));
+}
+
 DeviceVector::DeviceVector(Device& device, std::size_t count)
     : device_(&device),
       count_(count),
-      memory_(device.allocate((count + kPastTheEnd) * sizeof(float)).value()) {
+      memory_(value_of(device.allocate((count + kPastTheEnd) * sizeof(float)))) {
   // fill() may be of one value in every scalar type; the poison must be this one.
   const std::vector<float> poison(count + kPastTheEnd, std::nanf(""));
   device_->math().copy({memory_->data(), poison.size()}, {poison.data(), poison.size()});

@@ -27,6 +27,10 @@ std::vector<Subject> subjects();
 /// PACELINE_SEED; without it a fresh one for a GPU and 0 for the CPU. Printed once a process.
 std::uint64_t input_seed(const Subject& subject);
 
+/// @throws std::runtime_error with the device's reason, which fails a test and not its program
+std::unique_ptr<Executable> compiled(Device& device, const Program& program,
+                                     const CompileOptions& options);
+
 /// [count] f32 of a device, with 16 elements past its end that nobody may write.
 class DeviceVector {
  public:

@@ -56,8 +56,7 @@ Program residual_net() {
 /// The gradient and buffers after each of a few steps of training, and the parameters at the end.
 std::vector<std::vector<float>> run(Device& device, const Program& program, std::uint64_t seed,
                                     int steps) {
-  const auto executable =
-      device.compile(program, {.batch = kImages, .deterministic = true}).value();
+  const auto executable = compiled(device, program, {.batch = kImages, .deterministic = true});
   const std::vector<float> first = random_parameters(program, seed);
   DeviceVector x(device, first), m(device, std::vector<float>(first.size(), 0.0f)),
       g(device, first.size());
@@ -90,7 +89,7 @@ class PromisesOn : public testing::TestWithParam<Subject> {
   std::unique_ptr<Executable> compile(CompileOptions options = {}) {
     options.batch = kImages;
     options.deterministic = true;
-    return device_->compile(program_, options).value();
+    return compiled(*device_, program_, options);
   }
   const Program program_ = residual_net();
   std::uint64_t seed_ = 0;
@@ -118,8 +117,12 @@ TEST_P(PromisesOn, TwoExecutablesOnTwoThreadsGiveWhatEachGivesAlone) {
   std::vector<std::vector<float>> first, second;
   const auto work = [&](std::uint32_t worker, std::uint64_t seed, auto* result) {
     return std::thread([this, worker, seed, result] {
-      device_->use_for(worker);
-      *result = run(*device_, program_, seed, 20);
+      try {
+        device_->use_for(worker);
+        *result = run(*device_, program_, seed, 20);
+      } catch (const std::exception& error) {
+        ADD_FAILURE() << error.what();
+      }
     });
   };
   std::thread one = work(0, seed_, &first), two = work(0, seed_ + 100, &second);
@@ -187,7 +190,7 @@ TEST_P(PromisesOn, DropsTheElementsThatTheReferenceDrops) {
   const auto reference = open_device("reference", {}).value();
   for (std::uint64_t step = 1; step <= 3; ++step) {
     const auto mask = [&](Device& device) {
-      const auto executable = device.compile(program, {.batch = 1}).value();
+      const auto executable = compiled(device, program, {.batch = 1});
       const Step got = train(device, *executable, x, {}, batch.view(), seed_ + step);
       std::vector<bool> kept;
       for (std::size_t e = 0; e < kWidth; ++e) kept.push_back(got.gradient[e] != 0.0f);
