@@ -1,24 +1,14 @@
 #include "paceline/compute/cuda/executable_internal.h"
 
-#include <nvtx3/nvToolsExt.h>
-
 #include <algorithm>
 
 #include "paceline/compute/batch_check_internal.h"
 #include "paceline/compute/cuda/input_staging_internal.h"
+#include "paceline/compute/cuda/range_internal.h"
 #include "paceline/compute/cuda/resources_internal.h"
 
 namespace paceline::cuda {
 namespace {
-
-/// A range in a profiler's timeline.
-class Range {
- public:
-  explicit Range(const char* name) { nvtxRangePushA(name); }
-  ~Range() { nvtxRangePop(); }
-  Range(const Range&) = delete;
-  Range& operator=(const Range&) = delete;
-};
 
 bool on_device(const void* memory) {
   cudaPointerAttributes attributes{};
