@@ -87,7 +87,7 @@ class CudaExecutable final : public Executable {
     PACELINE_CHECK(g.count >= program_.parameter_elements, "a gradient of {} elements", g.count);
     Bound bound = bind_step(x, buffers, g, batch, seed);
     run_step(bound);
-    if (meanwhile_) meanwhile_();
+    if (const auto work = std::exchange(meanwhile_, nullptr)) work();
     finish_step(buffers, g);
     return host_->sums.loss / static_cast<double>(options_.batch);
   }
@@ -166,8 +166,8 @@ class CudaExecutable final : public Executable {
                 .buffers = buffers_.bring(buffers, kStream),
                 .images = staged.images,
                 .cuts = staged.cuts,
-                .mean = staged.mean,
                 .scale = staged.scale,
+                .shift = staged.shift,
                 .labels = staged.labels,
                 .seed = seed_.get(),
                 .count = images_,
@@ -189,7 +189,7 @@ class CudaExecutable final : public Executable {
                    batch.labels.size(), options_.batch);
     Bound bound = bind(x, buffers, batch, input_);
     bound.batch_statistics = bound.dropout = true;
-    host_->seed = seed;  // the last step, which read it, has ended (EX-3)
+    host_->seed = seed;  // the last step, which read it, has ended (CX-3)
     check(cudaMemcpyAsync(seed_.get(), &host_->seed, sizeof seed, cudaMemcpyHostToDevice, kStream),
           "cudaMemcpyAsync of a seed");
     float* const gradient = g_.bring(g, kStream);
