@@ -148,14 +148,66 @@ class Vgg16(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
+class ImageBlock(nn.Module):
+    """torchvision's BasicBlock, or its Bottleneck with the stride on the 3x3 convolution."""
+
+    def __init__(self, inputs, channels, stride, bottleneck):
+        super().__init__()
+        outputs = 4 * channels if bottleneck else channels
+        kernels = [(1, channels), (3, channels), (1, outputs)] if bottleneck else [(3, channels)] * 2
+        strided, width = int(bottleneck), inputs
+        for k, (kernel, out) in enumerate(kernels):
+            convolution = nn.Conv2d(width, out, kernel, stride if k == strided else 1,
+                                    padding=kernel // 2, bias=False)  # fmt: skip
+            self.add_module(f"conv{k + 1}", convolution)
+            self.add_module(f"bn{k + 1}", nn.BatchNorm2d(out))
+            width = out
+        self.units = len(kernels)
+        self.downsample = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.bn1(self.conv1(x))
+        x = self.bn2(self.conv2(F.relu(x, inplace=True)))
+        if self.units == 3:
+            x = self.bn3(self.conv3(F.relu(x, inplace=True)))
+        return F.relu(x + shortcut, inplace=True)
+
+
+class ImageResNet(nn.Module):
+    """torchvision's resnet18 and resnet50, names and order alike."""
+
+    def __init__(self, image, classes, blocks, bottleneck):
+        super().__init__()
+        self.conv1 = nn.Conv2d(image[0], 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        inputs = 64
+        for k, count in enumerate(blocks):
+            channels, stage = 64 << k, []
+            for block in range(count):
+                stride = 2 if k > 0 and block == 0 else 1
+                stage.append(ImageBlock(inputs, channels, stride, bottleneck))
+                inputs = 4 * channels if bottleneck else channels
+            self.add_module(f"layer{k + 1}", nn.Sequential(*stage))
+        self.fc = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, padding=1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(x.mean((2, 3)))
+
+
 def make(name, image=None, classes=None):
     """@param image (channels, height, width); those it is meant for when left out"""
     natural_image, natural_classes = NATURAL[name]
     image, classes = image or natural_image, classes or natural_classes
     if name in ("resnet18", "resnet50"):
-        import torchvision
-
-        return getattr(torchvision.models, name)(num_classes=classes)
+        blocks = (2, 2, 2, 2) if name == "resnet18" else (3, 4, 6, 3)
+        return ImageResNet(image, classes, blocks, bottleneck=name == "resnet50")
     if name.startswith("resnet"):
         return CifarResNet(image, classes, depth=int(name[len("resnet") :]))
     return {"lenet": LeNet, "cnn7": Cnn7, "cnn6": Cnn6, "vgg16": Vgg16}[name](image, classes)
