@@ -1,13 +1,15 @@
 #include "paceline/actors/cnn_engine.h"
 
+#include <utility>
+
 namespace paceline {
 
 Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device, const Program& program,
                                                      const CompileOptions& compile,
                                                      std::span<const float> buffers,
-                                                     const Data& data,
-                                                     const StreamOptions& stream) {
+                                                     const Data& data, StreamOptions stream) {
   PACELINE_TRY(auto executable, device.compile(program, compile));
+  stream.raw = executable->takes_raw();
   std::unique_ptr<DeviceMemory> memory;
   if (!buffers.empty()) {
     PACELINE_TRY(memory, device.allocate(device.math().bytes(buffers.size())));
@@ -18,10 +20,24 @@ Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device, const Progr
 }
 
 double CnnEngine::gradient(ConstVector x, Vector g, Rng& rng) {
-  return executable_->train_step(x, buffers_, g, stream_.next(), rng.next());
+  if (!executable_->has_meanwhile())
+    return executable_->train_step(x, buffers_, g, stream_.next(), rng.next());
+  if (staged_ == nullptr) stage_next();
+  const Batch& batch = *std::exchange(staged_, nullptr);
+  executable_->meanwhile([this] { stage_next(); });
+  return executable_->train_step(x, buffers_, g, batch, rng.next());
 }
 
+void CnnEngine::stage_next() {
+  before_staged_ = stream_.state();
+  const Batch& batch = stream_.next();
+  executable_->stage(batch);
+  staged_ = &batch;
+}
+
+/// What is staged is dropped: the next step stages anew.
 void CnnEngine::restore(const StreamState& stream, ConstVector buffers) {
+  staged_ = nullptr;
   StreamState from = stream;
   if (from.position > stream_.images_per_epoch()) from.position = 0;
   stream_.restore(from);

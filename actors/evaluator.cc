@@ -119,7 +119,8 @@ Result<> Evaluator::complete() {
 
 Result<> Evaluator::prepare() {
   if (tester_) return success();
-  PACELINE_TRY(device_, open_device(context_.options.device, {.threads = 1}));
+  PACELINE_TRY(device_, open_device(context_.options.device,
+                                    {.threads = 1, .precision = context_.options.precision}));
   PACELINE_TRY(tester_, Tester::create(*device_, context_.network, context_.data,
                                        context_.options.deterministic));
   return success();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "paceline/actors/place.h"
+#include "paceline/compute/device.h"
 #include "paceline/compute/learning_rate.h"
 #include "paceline/compute/vector_math.h"
 #include "paceline/layers/input/batch_stream.h"
@@ -54,6 +55,7 @@ struct RunOptions {
   unsigned threads = 1;                    ///< per worker
   bool pin = false;                        ///< each worker keeps to processors of its own
   std::string device = "cpu";
+  Precision precision = Precision::f32;  ///< of the device's products
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
   Schedule schedule;            ///< of the learning rate, over the budget
   bool decay_all = true;  ///< weight decay of biases and BatchNorms, too (undecayed is run()'s)

@@ -12,7 +12,8 @@ Result<> prepare(RunContext& context, RunOptions& options) {
   context.protocol = find_protocol(options.protocol);
   PACELINE_TRY(context.hyper,
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
-  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
+  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads,
+                                                            .precision = options.precision}));
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
   if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());

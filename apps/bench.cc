@@ -12,6 +12,7 @@
 #include "paceline/apps/given_network.h"
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/apps/precision_words.h"
 #include "paceline/apps/readable_json.h"
 
 namespace paceline {
@@ -24,6 +25,8 @@ std::vector<OptionName> option_names(const std::string& kind) {
     names.insert(names.begin(), {"network", "NAME|FILE.net", "(default cnn7)"});
     names.push_back({"batch", "N", "images of a step (default 128)"});
     names.push_back({"threads", "N", "cores of the engine (default 1)"});
+    names.push_back({"device", "NAME", "what computes: cpu (default), cuda or reference"});
+    names.push_back({"precision", "f32|tf32|bf16", "what a GPU multiplies in (default f32)"});
     names.push_back(
         {"on-request", "N", "answer each line of input with N steps' seconds, as JSON"});
   }
@@ -64,6 +67,8 @@ Result<> measure_step(const GivenOptions& given, bool json) {
   PACELINE_TRY(options.batch, given_count(given, "batch", options.batch, 1 << 16));
   PACELINE_TRY(const std::uint64_t threads, given_count(given, "threads", options.threads, 4096));
   options.threads = static_cast<unsigned>(threads);
+  options.device = given_text(given, "device", options.device);
+  PACELINE_TRY(options.precision, given_precision(given));
   PACELINE_TRY(const std::uint64_t on_request, given_count(given, "on-request", 0, 1 << 20));
   PACELINE_TRY(const Network network, given_network(given_text(given, "network", "cnn7"), given));
   if (on_request > 0) return bench_steps_on_request(network, options, on_request);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <vector>
@@ -19,7 +20,8 @@
 namespace paceline {
 namespace {
 
-constexpr std::uint64_t kWarmUp = 3, kSteps = 20;
+constexpr std::uint64_t kWarmUp = 3, kRounds = 20, kMostInARound = 100;
+constexpr double kRoundSeconds = 0.05;
 constexpr std::uint64_t kSeed = 1;
 
 /// Refuses what would swap the machine to a halt instead of failing.
@@ -37,65 +39,133 @@ Result<> check_memory(const Network& network, std::size_t batch) {
 class Training {
  public:
   static Result<Training> start(const Network& network, const StepBenchOptions& options) {
-    PACELINE_TRYV(check_memory(network, options.batch));
-    PACELINE_TRY(auto device, open_device("cpu", {.threads = options.threads}));
+    if (options.device == "cpu" || options.device == "reference") {  // they compute in this memory
+      PACELINE_TRYV(check_memory(network, options.batch));
+    }
+    PACELINE_TRY(auto device, open_device(options.device, {.threads = options.threads,
+                                                           .precision = options.precision}));
     PACELINE_TRY(auto executable, device->compile(network.program(), {.batch = options.batch}));
     Training training(network, options.batch, std::move(device), std::move(executable));
-    for (std::uint64_t k = 0; k < kWarmUp; ++k) training.step();
+    PACELINE_TRYV(training.allocate(network));
+    for (std::uint64_t k = 0; k < kWarmUp; ++k) training.steps(1);
     return training;
   }
 
-  struct Seconds {
-    double step = 0;    ///< the update's, too
-    double update = 0;  ///< alone
-  };
-  Seconds step() {
-    using Clock = std::chrono::steady_clock;
+  /// Of `count` steps, from a device at rest to a device at rest.
+  double steps(std::uint64_t count) {
     const auto start = Clock::now();
-    loss_ = executable_->train_step(x(), buffers(), view(g_), {images_, labels_}, steps_++);
-    const auto middle = Clock::now();
-    device_->math().update(sgd_, x(), view(m_), view(g_), {});
-    const auto end = Clock::now();
-    return {.step = std::chrono::duration<double>(end - start).count(),
-            .update = std::chrono::duration<double>(end - middle).count()};
+    for (std::uint64_t k = 0; k < count; ++k) {
+      train();
+      update();
+    }
+    rest();
+    return seconds_since(start);
+  }
+  /// Of one more update. Alone, since a device may do it while the host goes on.
+  double update_alone() {
+    const auto start = Clock::now();
+    update();
+    rest();
+    return seconds_since(start);
   }
   /// Of one step without the update.
   std::vector<OperationCost> profile() {
-    return executable_->profile(x(), buffers(), view(g_), {images_, labels_}, 1);
+    staged_ = false;  // by whoever takes a batch of its own
+    return executable_->profile(x(), buffers(), view(*g_), inputs_->batch, 1);
   }
 
-  double loss() const { return loss_; }  ///< of the last step()
-  const Device& device() const { return *device_; }
+  double loss() const { return loss_; }  ///< of the last step
+  Device& device() const { return *device_; }
   const Executable& executable() const { return *executable_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  static double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  /// What a batch views; stays where it is.
+  struct Inputs {
+    std::vector<float> images, scale, shift;
+    std::vector<std::uint8_t> bytes;
+    std::vector<Cut> cuts;
+    std::vector<std::int32_t> labels;
+    RawBatch raw;
+    Batch batch;
+  };
+
   Training(const Network& network, std::size_t batch, std::unique_ptr<Device> device,
            std::unique_ptr<Executable> executable)
       : device_(std::move(device)),
         executable_(std::move(executable)),
         sgd_{.learning_rate = network.learning_rate()},
         parameters_(network.layout().elements),
-        all_(network.layout().all_elements()),
-        m_(parameters_),
-        g_(parameters_),
-        images_(batch * network.image().count()),
-        labels_(batch) {
-    network.initialise(all_, kSeed);
+        all_elements_(network.layout().all_elements()),
+        inputs_(std::make_unique<Inputs>()) {
+    const Shape image = network.image();
     Rng rng(kSeed);
-    for (float& pixel : images_) pixel = static_cast<float>(rng.normal());
-    for (std::int32_t& label : labels_)
+    Inputs& in = *inputs_;
+    if (executable_->takes_raw()) {
+      in.bytes.resize(batch * image.count());
+      for (std::uint8_t& byte : in.bytes) byte = static_cast<std::uint8_t>(rng.below(256));
+      in.cuts.resize(batch);
+      in.scale.assign(image.channels, 1.0F / 64);
+      in.shift.assign(image.channels, -2);
+      in.raw = {in.bytes, image, in.cuts, in.scale, in.shift};
+    } else {
+      in.images.resize(batch * image.count());
+      for (float& pixel : in.images) pixel = static_cast<float>(rng.normal());
+    }
+    in.labels.resize(batch);
+    for (std::int32_t& label : in.labels)
       label = static_cast<std::int32_t>(rng.below(network.classes()));
+    in.batch = {in.images, in.labels, executable_->takes_raw() ? &in.raw : nullptr};
   }
-  static Vector view(std::vector<float>& v) { return {v.data(), v.size()}; }
-  Vector x() { return {all_.data(), parameters_}; }
-  Vector buffers() { return {all_.data() + parameters_, all_.size() - parameters_}; }
+  Result<> allocate(const Network& network) {
+    const VectorMath& math = device_->math();
+    PACELINE_TRY(all_, device_->allocate(math.bytes(all_elements_)));
+    PACELINE_TRY(m_, device_->allocate(math.bytes(parameters_)));
+    PACELINE_TRY(g_, device_->allocate(math.bytes(parameters_)));
+    std::vector<float> initial(all_elements_);
+    network.initialise(initial, kSeed);
+    math.copy({all_->data(), all_elements_}, {initial.data(), initial.size()});
+    math.fill(view(*m_), 0);
+    return success();
+  }
+
+  /// As CnnEngine does it.
+  void train() {
+    if (executable_->has_meanwhile()) {
+      const auto stage = [this] {
+        executable_->stage(inputs_->batch);
+        staged_ = true;
+      };
+      if (!staged_) stage();
+      staged_ = false;
+      executable_->meanwhile(stage);
+    }
+    loss_ = executable_->train_step(x(), buffers(), view(*g_), inputs_->batch, steps_++);
+  }
+  void update() { device_->math().update(sgd_, x(), view(*m_), view(*g_), {}); }
+  /// A number of a few elements is known once all before it is done.
+  void rest() {
+    constexpr std::size_t kFew = 16;
+    device_->math().finite({all_->data(), std::min(kFew, parameters_)});
+  }
+
+  Vector view(DeviceMemory& memory) const { return {memory.data(), parameters_}; }
+  Vector x() const { return view(*all_); }
+  Vector buffers() const {
+    return {static_cast<float*>(all_->data()) + parameters_, all_elements_ - parameters_};
+  }
 
   std::unique_ptr<Device> device_;
   std::unique_ptr<Executable> executable_;
   Sgd sgd_;
-  std::size_t parameters_;
-  std::vector<float> all_, m_, g_, images_;
-  std::vector<std::int32_t> labels_;
+  std::size_t parameters_, all_elements_;
+  std::unique_ptr<Inputs> inputs_;
+  std::unique_ptr<DeviceMemory> all_, m_, g_;
+  bool staged_ = false;
   std::uint64_t steps_ = 0;
   double loss_ = 0;
 };
@@ -113,7 +183,10 @@ nlohmann::json description(const Network& network, const StepBenchOptions& optio
           {"image", {image.channels, image.height, image.width}},
           {"batch", options.batch},
           {"threads", options.threads},
-          {"device", training.device().description()}};
+          {"device", training.device().description()},
+          {"precision", name_of(options.precision)},
+          {"raw", training.executable().takes_raw()},
+          {"staged", training.executable().has_meanwhile()}};
 }
 
 /// By operation: the word that a network's file has for its layer.
@@ -133,36 +206,15 @@ Result<> answer(const nlohmann::json& json) {
   return success();
 }
 
-}  // namespace
-
-Result<nlohmann::json> bench_step(const Network& network, const StepBenchOptions& options) {
-  PACELINE_TRY(Training training, Training::start(network, options));
-  PACELINE_TRY(const MachineLimits limits, measure_machine_limits(options.threads));
-
-  std::vector<OperationCost> costs = training.profile();
-  std::vector<std::vector<double>> seconds(costs.size());
-  std::vector<double> steps, updates;
-  for (std::uint64_t k = 0; k < kSteps; ++k) {
-    const Training::Seconds whole = training.step();
-    steps.push_back(whole.step);
-    updates.push_back(whole.update);
-    const std::vector<OperationCost> profile = training.profile();
-    for (std::size_t i = 0; i < costs.size(); ++i) seconds[i].push_back(profile[i].seconds);
-  }
-  for (std::size_t i = 0; i < costs.size(); ++i) costs[i].seconds = median(seconds[i]);
+/// What the operations' shares are, and how near they come to the limits.
+nlohmann::json shares(const Network& network, std::vector<OperationCost> costs,
+                      const MachineLimits& limits, double step, double update) {
   costs.push_back({.name = "update",
                    .pass = "update",
                    .how = "nesterov",
                    .bytes = 5.0 * sizeof(float) * static_cast<double>(network.layout().elements),
-                   .seconds = median(updates)});  // x and momentum both ways, the gradient once
-
-  const double step = median(steps);
-  nlohmann::json figures = description(network, options, training);
-  figures.update(nlohmann::json{{"images_per_second", static_cast<double>(options.batch) / step},
-                                {"milliseconds", step * 1e3},
-                                {"loss", training.loss()},
-                                {"activation_bytes", training.executable().activation_bytes()}});
-  figures.update(roofline(costs, limits, step));
+                   .seconds = update});  // x and momentum both ways, the gradient once
+  nlohmann::json figures = roofline(costs, limits, step);
   const std::map<std::string, std::string> kinds = kinds_of(network);
   for (nlohmann::json& operation : figures.at("operations")) {
     const auto kind = kinds.find(operation.at("name").get<std::string>());
@@ -173,12 +225,53 @@ Result<nlohmann::json> bench_step(const Network& network, const StepBenchOptions
   return figures;
 }
 
+}  // namespace
+
+Result<nlohmann::json> bench_step(const Network& network, const StepBenchOptions& options) {
+  PACELINE_TRY(Training training, Training::start(network, options));
+  const Result<MachineLimits> limits = training.device().limits();
+  if (!limits && limits.error().code != std::errc::not_supported) return limits.error();
+
+  const double first = training.steps(1);
+  const auto round = static_cast<std::uint64_t>(
+      std::clamp(std::ceil(kRoundSeconds / first), 1.0, double{kMostInARound}));
+  std::vector<OperationCost> costs = training.profile();
+  std::vector<std::vector<double>> seconds(costs.size());
+  std::vector<double> steps, updates;
+  for (std::uint64_t k = 0; k < kRounds; ++k) {
+    steps.push_back(training.steps(round) / static_cast<double>(round));
+    updates.push_back(training.update_alone());
+    if (costs.empty()) continue;
+    const std::vector<OperationCost> profile = training.profile();
+    for (std::size_t i = 0; i < costs.size(); ++i) seconds[i].push_back(profile[i].seconds);
+  }
+  for (std::size_t i = 0; i < costs.size(); ++i) costs[i].seconds = median(seconds[i]);
+
+  const double step = median(steps), update = median(updates);
+  nlohmann::json figures = description(network, options, training);
+  figures.update(nlohmann::json{{"images_per_second", static_cast<double>(options.batch) / step},
+                                {"milliseconds", step * 1e3},
+                                {"update_milliseconds", update * 1e3},
+                                {"loss", training.loss()},
+                                {"activation_bytes", training.executable().activation_bytes()}});
+  if (limits && !costs.empty())
+    figures.update(shares(network, std::move(costs), limits.value(), step, update));
+  return figures;
+}
+
 std::string step_table(const nlohmann::json& figures) {
   const auto& image = figures.at("image");
-  return fmt::format("{}: {} images of {}x{}x{} a step; {}\n\n{}speed     {:.1f} images/s\n",
+  const auto milliseconds = [&](const char* key) { return figures.at(key).get<double>(); };
+  const std::string steps =
+      figures.contains("operations")
+          ? roofline_table(figures)
+          : fmt::format("step      {:.3f} ms, of which the update {:.3f} ms\n",
+                        milliseconds("milliseconds"), milliseconds("update_milliseconds"));
+  return fmt::format("{}: {} images of {}x{}x{} a step; {}; {}\n\n{}speed     {:.1f} images/s\n",
                      figures.at("network").get<std::string>(), figures.at("batch").dump(),
                      image.at(0).dump(), image.at(1).dump(), image.at(2).dump(),
-                     figures.at("device").get<std::string>(), roofline_table(figures),
+                     figures.at("device").get<std::string>(),
+                     figures.at("precision").get<std::string>(), steps,
                      figures.at("images_per_second").get<double>());
 }
 
@@ -188,7 +281,7 @@ Result<> bench_steps_on_request(const Network& network, const StepBenchOptions& 
   PACELINE_TRYV(answer(description(network, options, training)));
   for (std::string line; std::getline(std::cin, line);) {
     std::vector<double> seconds(steps);
-    for (double& s : seconds) s = training.step().step;
+    for (double& s : seconds) s = training.steps(1);
     PACELINE_TRYV(answer({{"seconds", seconds}}));
   }
   return success();

@@ -7,6 +7,7 @@
 #include <caf/config.hpp>
 #include <filesystem>
 
+#include "paceline/apps/doctor_gpu.h"
 #include "paceline/apps/finding.h"
 #include "paceline/compute/device.h"
 
@@ -18,6 +19,10 @@ namespace fs = std::filesystem;
 std::vector<Finding> examine_backends() {
   std::vector<Finding> findings;
   for (const BackendStatus& backend : backends()) {
+    if (backend.name == "cuda") {
+      findings.push_back(gpu_finding(backend, gpu_surroundings()));
+      continue;
+    }
     // Training needs the processor's; the others are for those who have the hardware.
     const Mark absent = backend.name == "cpu" ? Mark::fail : Mark::note;
     findings.push_back(

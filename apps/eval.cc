@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "paceline/apps/given_network.h"
 #include "paceline/apps/given_options.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/apps/precision_words.h"
 #include "paceline/apps/skipped_text.h"
 #include "paceline/compute/device.h"
 #include "paceline/layers/input/dataset.h"
@@ -34,11 +34,13 @@ std::vector<OptionName> option_names() {
     name.help = "with --network: " + name.help;
     names.push_back(std::move(name));
   }
-  names.insert(names.end(), {{"decode-threads", "N", "threads that decode image files (default 1)"},
-                             {"device", "NAME", "cpu (default) or reference"},
-                             {"threads", "N", "cores to use (default 1)"},
-                             {"json", "", "standard output is JSON alone"},
-                             {"help", "", "this list"}});
+  names.insert(names.end(),
+               {{"decode-threads", "N", "threads that decode image files (default 1)"},
+                {"device", "NAME", "what computes: cpu (default), cuda or reference"},
+                {"precision", "f32|tf32|bf16", "what a GPU multiplies in (default f32)"},
+                {"threads", "N", "cores to use (default 1)"},
+                {"json", "", "standard output is JSON alone"},
+                {"help", "", "this list"}});
   return names;
 }
 
@@ -137,19 +139,15 @@ Result<> check_data(const Network& network, const Data& data, unsigned decode_th
 /// @param weights [P + B]
 Result<Evaluation> test(Device& device, const Network& network, std::span<const float> weights,
                         const Data& data, unsigned decode_threads) {
-  PACELINE_TRY(const auto flat, device.allocate(weights.size_bytes()));
-  std::memcpy(flat->data(), weights.data(), weights.size_bytes());
+  PACELINE_TRY(const auto flat, device.allocate(device.math().bytes(weights.size())));
+  device.math().copy({flat->data(), weights.size()}, {weights.data(), weights.size()});
   PACELINE_TRY(const auto tester, Tester::create(device, network, data, false, decode_threads));
   return tester->test({flat->data(), weights.size()});
 }
 
 Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
-  // The weights are copied in by memcpy: other devices' memory is not the host's.
-  const std::vector<std::string> devices{"cpu", "reference"};
   const std::string device_name = given_text(options, "device", "cpu");
-  if (const auto known = parse_word(device_name, devices); !known) {
-    return fail(std::errc::invalid_argument, "--device {}", known.error().message);
-  }
+  PACELINE_TRY(const Precision precision, given_precision(options));
   PACELINE_TRY(const std::uint64_t threads, given_count(options, "threads", 1, 4096));
   PACELINE_TRY(const std::uint64_t decode_threads, given_count(options, "decode-threads", 1, 4096));
   PACELINE_TRY(const bool json, given_switch(options, "json"));
@@ -164,7 +162,8 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   PACELINE_TRY(const Data data, open_data(spec, {.usual_image_size = network.image().height}));
   PACELINE_TRYV(check_data(network, data, static_cast<unsigned>(decode_threads)));
   PACELINE_TRY(const auto device,
-               open_device(device_name, {.threads = static_cast<unsigned>(threads)}));
+               open_device(device_name,
+                           {.threads = static_cast<unsigned>(threads), .precision = precision}));
   PACELINE_TRY(const Evaluation sum,
                test(*device, network, weights, data, static_cast<unsigned>(decode_threads)));
   if (sum.images == 0) {

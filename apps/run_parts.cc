@@ -10,7 +10,8 @@ namespace paceline {
 
 Result<RunParts> open_run_parts(const TrainOptions& options) {
   PACELINE_TRY(const std::unique_ptr<Device> device,
-               open_device(options.run.device, {.threads = options.run.threads}));
+               open_device(options.run.device,
+                           {.threads = options.run.threads, .precision = options.run.precision}));
   PACELINE_TRY(Data data,
                open_data(options.data, {.image_size = options.image_size,
                                         .usual_image_size = options.description.image.height}));

@@ -24,8 +24,20 @@ inline void check_batch(const Program& program, ConstVector x, ConstVector buffe
                  program.parameter_elements);
   PACELINE_CHECK(buffers.count >= program.buffer_elements, "{} elements of buffers of {}",
                  buffers.count, program.buffer_elements);
-  PACELINE_CHECK(batch.images.size() == batch.labels.size() * program.activations[0].count(),
-                 "{} pixels for {} labels", batch.images.size(), batch.labels.size());
+  const std::size_t images = batch.labels.size();
+  if (const RawBatch* const raw = batch.raw) {
+    PACELINE_CHECK(batch.images.empty() && raw->cuts.size() == images &&
+                       raw->images.size() == images * raw->stored.count(),
+                   "{} bytes and {} cuts for {} labels", raw->images.size(), raw->cuts.size(),
+                   images);
+    const std::size_t channels = program.activations[0].channels;
+    PACELINE_CHECK(raw->stored.channels == channels && raw->scale.size() == channels &&
+                       raw->shift.size() == channels,
+                   "images of {} channels for a network of {}", raw->stored.channels, channels);
+  } else {
+    PACELINE_CHECK(batch.images.size() == images * program.activations[0].count(),
+                   "{} pixels for {} labels", batch.images.size(), images);
+  }
   for (const std::int32_t label : batch.labels)
     PACELINE_CHECK(label >= 0 && static_cast<std::size_t>(label) < classes,
                    "label {} of {} classes", label, classes);

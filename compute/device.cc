@@ -70,6 +70,15 @@ std::vector<OperationCost> Executable::profile(ConstVector, Vector, Vector, cons
   return {};
 }
 
+const char* name_of(Precision precision) {
+  constexpr std::array kNames{"f32", "tf32", "bf16"};
+  return kNames[static_cast<std::size_t>(precision)];
+}
+
+Result<MachineLimits> Device::limits() {
+  return fail(std::errc::not_supported, "{}: cannot tell what it can do at most", description());
+}
+
 Result<SharedMemoryHandle> Device::share(DeviceMemory&) {
   return fail(std::errc::not_supported, "{}: its memory cannot be shared between processes",
               description());
@@ -100,6 +109,11 @@ Result<std::unique_ptr<Device>> open_cpu_device(const DeviceOptions& options) {
 Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options) {
   if (options.threads == 0)
     return fail(std::errc::invalid_argument, "a device needs at least one thread");
+  if ((name == "cpu" || name == "reference") && options.precision != Precision::f32)
+    return fail(std::errc::invalid_argument,
+                "--precision {}: the device {} computes in f32 alone: leave it out, or give a GPU "
+                "(--device cuda)",
+                name_of(options.precision), name);
   if (name == "cpu") return open_cpu_device(options);
   if (name == "reference") return make_reference_device();
   if (!is_plain_name(name))
@@ -115,7 +129,8 @@ std::vector<BackendStatus> backends() {
     const auto device = open_device(name, {});
     all.push_back({.name = name,
                    .usable = device.has_value(),
-                   .detail = device ? device.value()->description() : device.error().message});
+                   .detail = device ? device.value()->description() : device.error().message,
+                   .code = device ? std::error_code{} : device.error().code});
   }
   return all;
 }

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "paceline/compute/machine_limits.h"
 #include "paceline/compute/program.h"
 #include "paceline/compute/vector_math.h"
 #include "paceline/result.h"
@@ -33,19 +34,22 @@ struct Cut {
   std::int32_t flip = 0;           ///< 1: left to right
   bool operator==(const Cut&) const = default;
 };
-/// A batch in bytes, for devices that cut and normalise images themselves: pixel (y, x, c) of image i is
-/// (byte(top + y, left + x, c) - mean[c]) * scale[c], and 0 outside.
+/// A batch in bytes, for devices that cut and normalise images themselves. Pixel (y, x, c) of image i,
+/// W wide, is byte(top + y, left + x', c) * scale[c] + shift[c], where x' is W - 1 - x in flipped images
+/// and x in others, and 0 outside the stored image. In f32, the product rounded before the sum (no fused
+/// multiply-add): the same bits on every device (cut_images_internal.h).
 struct RawBatch {
   std::span<const std::uint8_t> images;  ///< [n,stored.H,stored.W,C]
   Shape stored;                          ///< of one image of the set
   std::span<const Cut> cuts;             ///< [n]
-  std::span<const float> mean, scale;    ///< [C]
+  std::span<const float> scale, shift;   ///< [C]
 };
-/// One batch in host memory: `images` or `raw`. @param images [n,H,W,C] f32, @param labels [n] in [0, classes)
+/// One batch in host memory: `images` or `raw`.
+/// @param images [n,H,W,C] f32, @param labels [n] in [0, classes)
 struct Batch {
   std::span<const float> images;
   std::span<const std::int32_t> labels;
-  const RawBatch* raw = nullptr;  ///< where Executable::takes_raw(); then `images` is empty
+  const RawBatch* raw = nullptr;  ///< where Executable::takes_raw(): then `images` is empty
 };
 
 struct CompileOptions {
@@ -86,13 +90,20 @@ class Executable {
                             std::uint64_t seed) = 0;
   /// Whether batches may come as bytes.
   virtual bool takes_raw() const { return false; }
-  /// Whether the host is idle in a step: then train_step() calls what was given to meanwhile(), once,
-  /// while the device computes.
+
+  // Where the host is idle in a step, it can prepare the next one meanwhile:
+  //   EX-1 The next train_step() calls `work` once, while the device computes. It no longer reads its
+  //        own batch then, whose memory `work` may fill anew.
+  //   EX-2 stage() has copied the batch when it returns. The next train_step() is of the batch that was
+  //        staged last, which it takes from that copy alone; its argument names the same one.
+  //   EX-3 Results are the same, bit for bit, whether batches are staged or not.
+
   virtual bool has_meanwhile() const { return false; }
-  /// @param work  may stage() the next batch, and nothing else of this executable
+  /// @param work  for one step; may stage() the next batch, and nothing else of this executable
   virtual void meanwhile(std::function<void()> /*work*/) {}
-  /// Begins to bring a full batch to the device. The next train_step() is of this batch.
+  /// Begins to bring a full batch to the device. Only where has_meanwhile().
   virtual void stage(const Batch& /*batch*/) {}
+
   /// @param buffers [B], only read
   /// @param batch  1 to CompileOptions::batch images
   virtual Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) = 0;
@@ -122,13 +133,15 @@ enum class Precision : std::uint8_t {
   tf32,  ///< products of factors that are rounded to 10 bits of mantissa
   bf16,  ///< activations, their gradients and the weights that are multiplied
 };
+/// "f32", "tf32", "bf16".
+const char* name_of(Precision precision);
 
 struct DeviceOptions {
   unsigned threads = 1;  ///< cores one Executable may use
   /// The one algorithm of convolutions to use wherever it can run, for comparisons; empty: the device
   /// chooses. CPU: "direct", "winograd", "mirrored".
   std::string convolution = {};
-  Precision precision = Precision::f32;  ///< CPUs have f32 alone
+  Precision precision = Precision::f32;  ///< the CPU and the reference have f32 alone
 };
 
 /// Memory of a device that slots may lie in, told to other processes of the node by a few bytes.
@@ -141,6 +154,10 @@ class Device {
   virtual ~Device() = default;
   /// One line for people: "CPU: AMD EPYC, AVX-512, oneDNN 2.6.3, 1 thread".
   virtual std::string description() const = 0;
+  /// What a step is judged by: the peak of this device's arithmetic (in its precision, on as many
+  /// threads as it may use) and its memory's bandwidth. May measure, for about a second.
+  /// @return std::errc::not_supported from a device that cannot tell
+  virtual Result<MachineLimits> limits();
   virtual const VectorMath& math() const = 0;  ///< f32
   virtual Result<std::unique_ptr<DeviceMemory>> allocate(std::size_t bytes) = 0;
   /// @return an error that names the operation that does not fit or cannot be run here
@@ -174,6 +191,9 @@ struct BackendStatus {
   std::string name;
   bool usable = false;
   std::string detail;  ///< the device's description, or why it cannot be used
+  std::error_code code =
+      {};  ///< no_such_file_or_directory: no shared object that the loader takes;
+           ///< no_such_device: the backend found nothing that it can use
 };
 /// Every backend that this build knows of, tried; for `paceline doctor`.
 std::vector<BackendStatus> backends();

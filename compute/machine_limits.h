@@ -1,5 +1,5 @@
-// What this machine can do at most, measured: how fast its cores multiply and add, and how fast they
-// stream memory. A step is judged by these two (the roofline of Williams et al. 2009).
+// What a machine or a device can do at most: how fast it multiplies and adds, and how fast it streams
+// memory. A step is judged by these two (the roofline of Williams et al. 2009).
 #pragma once
 
 #include "paceline/result.h"
@@ -7,15 +7,14 @@
 namespace paceline {
 
 struct MachineLimits {
-  /// f32 additions and multiplications a second, a fused multiply-add counted as two, from registers
-  /// alone with the widest vectors of this CPU.
-  double flops_per_second = 0;
-  /// Bytes read plus bytes written a second, in place, so that each one counted crosses the memory
-  /// bus exactly once; in an array several times larger than the last-level cache.
-  double bytes_per_second = 0;
+  double flops_per_second =
+      0;  ///< additions and multiplications; a fused multiply-add counts as two
+  double bytes_per_second = 0;  ///< read plus written, from and to memory
 };
 
-/// Takes about a second, with nothing else running; the best of several tries, since what disturbs
+/// Of the processor: f32 arithmetic from registers alone with its widest vectors; memory that is
+/// changed in place, so that each byte counted crosses the bus exactly once, in an array several times
+/// larger than the last-level cache. Takes about a second, with nothing else running; the best of several tries, since what disturbs
 /// a try makes it slower.
 /// @param threads  cores that are measured together
 /// @return std::errc::not_enough_memory for the array, or why so many threads cannot be started

@@ -188,6 +188,7 @@ class CpuDevice final : public Device {
                        instruction_set(), version.major, version.minor, version.patch,
                        options_.threads, options_.threads == 1 ? "" : "s");
   }
+  Result<MachineLimits> limits() override { return measure_machine_limits(options_.threads); }
   const VectorMath& math() const override { return vector_math_f32(); }
   Result<std::unique_ptr<DeviceMemory>> allocate(std::size_t bytes) override {
     return allocate_host_memory(bytes);

@@ -17,16 +17,22 @@
 namespace paceline::cuda {
 namespace {
 
-std::string_view word(Precision precision) {
-  switch (precision) {
-    case Precision::f32:
-      return "f32";
-    case Precision::tf32:
-      return "tf32";
-    case Precision::bf16:
-      return "bf16";
-  }
-  return "?";
+/// Multiplications and additions of one multiprocessor in a clock, from dense matrices' units where the
+/// precision uses them (NVIDIA's whitepapers of A100, H100 and B200). @return 0 where unknown
+double flops_a_clock(int major, int minor, Precision precision) {
+  if (minor != 0) return 0;
+  const bool f32 = precision == Precision::f32, tf32 = precision == Precision::tf32;
+  if (major == 8) return f32 ? 128 : tf32 ? 1024 : 2048;
+  if (major == 9) return f32 ? 256 : tf32 ? 2048 : 4096;
+  if (major == 10) return f32 ? 256 : tf32 ? 4096 : 8192;
+  return 0;
+}
+
+int attribute(cudaDeviceAttr which) {
+  int value = 0, device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
 }
 
 /// cudaMalloc's, in blocks of their own where other processes may be told of them: a handle opens the
@@ -73,7 +79,7 @@ class CudaDevice final : public Device {
     return fmt::format("GPU: {}{}, compute capability {}.{}, cuDNN {}.{}.{}, {}",
                        gpus_ > 1 ? fmt::format("{} x ", gpus_) : "", properties_.name,
                        properties_.major, properties_.minor, CUDNN_MAJOR, CUDNN_MINOR,
-                       CUDNN_PATCHLEVEL, word(options_.precision));
+                       CUDNN_PATCHLEVEL, name_of(options_.precision));
   }
   const VectorMath& math() const override { return *math_; }
 
@@ -93,6 +99,18 @@ class CudaDevice final : public Device {
     if (status != cudaSuccess)
       return fail(std::errc::io_error, "cudaMemset: {}", cudaGetErrorString(status));
     return memory;
+  }
+
+  /// By the data sheet: clocks and widths that the driver tells, nothing measured.
+  Result<MachineLimits> limits() override {
+    const double clock = 1e3 * attribute(cudaDevAttrClockRate);
+    const double flops = flops_a_clock(properties_.major, properties_.minor, options_.precision);
+    const double memory_clock = 1e3 * attribute(cudaDevAttrMemoryClockRate);
+    const double width = attribute(cudaDevAttrGlobalMemoryBusWidth) / 8.0;  // bytes
+    if (flops == 0 || clock == 0 || memory_clock == 0)
+      return fail(std::errc::not_supported, "no peak is known for {}", properties_.name);
+    return MachineLimits{.flops_per_second = flops * clock * properties_.multiProcessorCount,
+                         .bytes_per_second = 2 * memory_clock * width};
   }
 
   Result<std::unique_ptr<Executable>> compile(const Program& program,

@@ -1,24 +1,14 @@
 #include "paceline/compute/cuda/executable_internal.h"
 
-#include <nvtx3/nvToolsExt.h>
-
 #include <algorithm>
 
 #include "paceline/compute/batch_check_internal.h"
 #include "paceline/compute/cuda/input_staging_internal.h"
+#include "paceline/compute/cuda/range_internal.h"
 #include "paceline/compute/cuda/resources_internal.h"
 
 namespace paceline::cuda {
 namespace {
-
-/// A range in a profiler's timeline.
-class Range {
- public:
-  explicit Range(const char* name) { nvtxRangePushA(name); }
-  ~Range() { nvtxRangePop(); }
-  Range(const Range&) = delete;
-  Range& operator=(const Range&) = delete;
-};
 
 bool on_device(const void* memory) {
   cudaPointerAttributes attributes{};
@@ -97,7 +87,7 @@ class CudaExecutable final : public Executable {
     PACELINE_CHECK(g.count >= program_.parameter_elements, "a gradient of {} elements", g.count);
     Bound bound = bind_step(x, buffers, g, batch, seed);
     run_step(bound);
-    if (meanwhile_) meanwhile_();
+    if (const auto work = std::exchange(meanwhile_, nullptr)) work();
     finish_step(buffers, g);
     return host_->sums.loss / static_cast<double>(options_.batch);
   }
@@ -176,8 +166,8 @@ class CudaExecutable final : public Executable {
                 .buffers = buffers_.bring(buffers, kStream),
                 .images = staged.images,
                 .cuts = staged.cuts,
-                .mean = staged.mean,
                 .scale = staged.scale,
+                .shift = staged.shift,
                 .labels = staged.labels,
                 .seed = seed_.get(),
                 .count = images_,
@@ -199,7 +189,7 @@ class CudaExecutable final : public Executable {
                    batch.labels.size(), options_.batch);
     Bound bound = bind(x, buffers, batch, input_);
     bound.batch_statistics = bound.dropout = true;
-    host_->seed = seed;  // the last step, which read it, has ended (EX-3)
+    host_->seed = seed;  // the last step, which read it, has ended (CX-3)
     check(cudaMemcpyAsync(seed_.get(), &host_->seed, sizeof seed, cudaMemcpyHostToDevice, kStream),
           "cudaMemcpyAsync of a seed");
     float* const gradient = g_.bring(g, kStream);

@@ -1,10 +1,10 @@
 // What Device::compile() gives on a GPU: a plan, its memory, its graphs. One thread, whose stream
 // (cudaStreamPerThread) all of it is ordered on.
-//   EX-1 The first training step with given vectors runs its plan as it is, which loads what is loaded at
+//   CX-1 The first training step with given vectors runs its plan as it is, which loads what is loaded at
 //        first use; the second captures it, all later ones launch that graph.
-//   EX-2 A graph belongs to the addresses that it was captured with (GraphKey); other vectors or another
+//   CX-2 A graph belongs to the addresses that it was captured with (GraphKey); other vectors or another
 //        input buffer have another one.
-//   EX-3 train_step() and evaluate() have ended when they return.
+//   CX-3 train_step() and evaluate() have ended when they return.
 // Vectors in host memory are brought along and back: for tests and evaluators; workers' vectors lie on
 // the GPU.
 #pragma once

@@ -29,11 +29,11 @@ void shortcut_backward(cudaStream_t stream, const ShortcutShape& shape, const vo
 }
 
 void cut_images(cudaStream_t stream, const CutShape& shape, const std::uint8_t* bytes,
-                const std::int32_t* cuts, const float* mean, const float* scale, void* y) {
+                const std::int32_t* cuts, const float* scale, const float* shift, void* y) {
   with_scalar(shape.scalar, [&](auto zero) {
     using T = decltype(zero);
     each_element(stream,
-                 CutElement<T>{bytes, cuts, mean, scale, static_cast<T*>(y), CutExtents(shape)},
+                 CutElement<T>{bytes, cuts, scale, shift, static_cast<T*>(y), CutExtents(shape)},
                  shape.images * shape.out_height * shape.out_width * shape.out_channels,
                  shape.out_channels % kPack == 0 && aligned_for_packs(y), "cut_images");
   });

@@ -87,11 +87,20 @@ struct CutExtents {
   int channels, in_height, in_width, out_height, out_width, out_channels;
 };
 
+/// value * scale + shift, rounded twice: RawBatch's bits.
+PACELINE_HOST_DEVICE float separately(float value, float scale, float shift) {
+#ifdef __CUDA_ARCH__
+  return __fadd_rn(__fmul_rn(value, scale), shift);
+#else
+  return value * scale + shift;
+#endif
+}
+
 template <class T>
 struct CutElement {
   const std::uint8_t* bytes;
   const std::int32_t* cuts;
-  const float *mean, *scale;
+  const float *scale, *shift;
   T* y;
   CutExtents of;
   template <int V>
@@ -108,7 +117,7 @@ struct CutElement {
     for (int j = 0; j < V; ++j) {
       const int c = static_cast<int>(out.channel) + j;
       v[j] = inside && c < of.channels
-                 ? (static_cast<float>(bytes[pixel * of.channels + c]) - mean[c]) * scale[c]
+                 ? separately(static_cast<float>(bytes[pixel * of.channels + c]), scale[c], shift[c])
                  : 0.0f;
     }
     store(y + i, v);

@@ -47,7 +47,7 @@ void InputStaging::stage(const Batch& batch) {
   const RawBatch* const raw = batch.raw;
   const std::size_t image_bytes =
       raw != nullptr ? raw->stored.count() : image_.count() * sizeof(float);
-  grow(buffer, batch_ * image_bytes, raw != nullptr ? raw->mean.size() : 0);
+  grow(buffer, batch_ * image_bytes, raw != nullptr ? raw->scale.size() : 0);
   std::byte* host = buffer.host.get();
   const cudaStream_t stream = stream_.get();
   buffer.batch = {};
@@ -57,11 +57,11 @@ void InputStaging::stage(const Batch& batch) {
   if (raw != nullptr) {
     bring(buffer.images.get(), raw->images, host, stream);
     bring(buffer.cuts.get(), raw->cuts, host, stream);
-    bring(buffer.statistics.get(), raw->mean, host, stream);
-    bring(buffer.statistics.get() + buffer.channels, raw->scale, host, stream);
+    bring(buffer.statistics.get(), raw->scale, host, stream);
+    bring(buffer.statistics.get() + buffer.channels, raw->shift, host, stream);
     buffer.batch.cuts = buffer.cuts.get();
-    buffer.batch.mean = buffer.statistics.get();
-    buffer.batch.scale = buffer.statistics.get() + buffer.channels;
+    buffer.batch.scale = buffer.statistics.get();
+    buffer.batch.shift = buffer.statistics.get() + buffer.channels;
     buffer.batch.stored = raw->stored;
   } else {
     bring(buffer.images.get(), batch.images, host, stream);

@@ -17,8 +17,8 @@ namespace paceline::cuda {
 struct StagedBatch {
   const void* images = nullptr;        ///< [batch,H,W,C] f32, or bytes where there are cuts
   const std::int32_t* cuts = nullptr;  ///< [batch] of top, left, flip
-  const float* mean = nullptr;
   const float* scale = nullptr;
+  const float* shift = nullptr;
   const std::int32_t* labels = nullptr;
   Shape stored;           ///< of bytes
   std::size_t count = 0;  ///< images; the rest of `batch` are zeros
@@ -38,7 +38,7 @@ class InputStaging {
   struct Buffer {
     DevicePointer<std::byte> images;
     DevicePointer<std::int32_t> labels, cuts;
-    DevicePointer<float> statistics;  ///< mean, then scale
+    DevicePointer<float> statistics;  ///< scale, then shift
     PinnedPointer<std::byte> host;    ///< all of these, on their way
     std::size_t bytes = 0;            ///< of images
     std::size_t channels = 0;         ///< of statistics

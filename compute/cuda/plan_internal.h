@@ -35,8 +35,8 @@ struct Bound {
   float* buffers = nullptr;            ///< [B]; written in training only
   const void* images = nullptr;        ///< [n,H,W,C] f32, or bytes of RawBatch::stored
   const std::int32_t* cuts = nullptr;  ///< of bytes; null: f32
-  const float* mean = nullptr;         ///< of bytes: [C]
-  const float* scale = nullptr;
+  const float* scale = nullptr;        ///< of bytes: [C]
+  const float* shift = nullptr;
   const std::int32_t* labels = nullptr;
   const std::uint64_t* seed = nullptr;  ///< of this step's dropout
   std::size_t count = 0;                ///< images that are real; the rest are zeros

@@ -116,8 +116,8 @@ void Planner::input() {
                               .out_width = image.width,
                               .out_channels = channels,
                               .scalar = scalar};
-         cut_images(b.stream, shape, static_cast<const std::uint8_t*>(b.images), b.cuts, b.mean,
-                    b.scale, plan->at(b, to));
+         cut_images(b.stream, shape, static_cast<const std::uint8_t*>(b.images), b.cuts, b.scale,
+                    b.shift, plan->at(b, to));
        });
   plan_->forward.back().cost.name = "input";
 }

@@ -63,10 +63,10 @@ struct CutShape {
   std::size_t out_channels = 0;               ///< stored; beyond `channels` zeros
   Scalar scalar = Scalar::f32;
 };
-/// y = (byte - mean[channel]) * scale[channel] of each pixel of the window, 0 outside of the image.
+/// y = byte * scale[channel] + shift[channel] of each pixel of the window, 0 outside of the image.
 /// @param bytes  [images, in_height, in_width, channels]; all pointers to device memory
 /// @param cuts  [images] of top, left, flip: paceline::Cut
 void cut_images(cudaStream_t stream, const CutShape& shape, const std::uint8_t* bytes,
-                const std::int32_t* cuts, const float* mean, const float* scale, void* y);
+                const std::int32_t* cuts, const float* scale, const float* shift, void* y);
 
 }  // namespace paceline::cuda

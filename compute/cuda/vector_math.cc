@@ -6,6 +6,7 @@
 
 #include "paceline/compute/cuda/cuda_error_internal.h"
 #include "paceline/compute/cuda/operands_internal.h"
+#include "paceline/compute/cuda/range_internal.h"
 #include "paceline/compute/cuda/vector_context_internal.h"
 #include "paceline/compute/cuda/vector_kernels_internal.h"
 #include "paceline/compute/cuda/vector_math_internal.h"
@@ -49,6 +50,7 @@ class CudaVectorMath final : public VectorMath {
       check(cudaStreamSynchronize(stream()), "the end of a copy");
   }
   std::unique_ptr<PendingCopy> begin_copy(Vector y, ConstVector x) const override {
+    const Range range("publish");
     check_counts(y, x);
     const Reach to = reach_of(y.data);
     if (y.count == 0 || y.data == x.data || to.device == nullptr || reach_of(x.data).host) {
@@ -84,6 +86,7 @@ class CudaVectorMath final : public VectorMath {
     });
   }
   void pull(Vector x, const Pull& pull) const override {
+    const Range range("pull");
     check_counts(x, pull.leader);
     if (x.count == 0) return;
     in_call([&](Operands& operands) {
@@ -137,6 +140,7 @@ class CudaVectorMath final : public VectorMath {
 
   void update(const Sgd& sgd, Vector x, Vector momentum, ConstVector g,
               std::span<const Pull> pulls) const override {
+    const Range range(pulls.empty() ? "update" : "update and pull");
     check_counts(x, g);
     if (sgd.form != Momentum::none) check_counts(x, momentum);
     for (const Pull& pull : pulls) check_counts(x, pull.leader);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "paceline/compute/batch_check_internal.h"
+#include "paceline/compute/cut_images_internal.h"
 #include "paceline/compute/host_memory_internal.h"
 #include "paceline/compute/reference/operations_internal.h"
 #include "paceline/compute/reference/reference_device_internal.h"
@@ -25,7 +26,9 @@ class ReferenceExecutable final : public Executable {
       gradients_.emplace_back(options.training ? options.batch * shape.count() : 0);
     }
     logits_.resize(options.batch * classes());
+    cut_.resize(options.batch * program.activations[0].count());
   }
+  bool takes_raw() const override { return true; }
 
   double train_step(ConstVector x, Vector buffers, Vector g, const Batch& batch,
                     std::uint64_t seed) override {
@@ -110,7 +113,14 @@ class ReferenceExecutable final : public Executable {
   }
   void forward(ConstVector x, ConstVector buffers, const Batch& batch, const Pass& pass) {
     check_batch(program_, x, buffers, batch);
-    std::copy(batch.images.begin(), batch.images.end(), values_[0].begin());
+    std::span<const float> images = batch.images;
+    if (batch.raw != nullptr) {
+      const Shape image = program_.activations[0];
+      const std::span<float> cut = std::span(cut_).first(batch.labels.size() * image.count());
+      cut_images(*batch.raw, image, cut);
+      images = cut;
+    }
+    std::copy(images.begin(), images.end(), values_[0].begin());
     for (std::size_t k = 0; k + 1 < program_.operations.size(); ++k) {
       const Operation& op = program_.operations[k];
       reference::forward(op.kind, call(k, x, buffers, batch.labels.size(), pass),
@@ -134,6 +144,7 @@ class ReferenceExecutable final : public Executable {
   std::vector<std::vector<double>> values_, gradients_;  // by activation
   std::vector<double> gradient_;                         // of the flat vector
   std::vector<float> logits_;
+  std::vector<float> cut_;  // of raw batches
   std::size_t valid_logits_ = 0;
 };
 

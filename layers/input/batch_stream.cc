@@ -20,9 +20,17 @@ BatchStream::BatchStream(const Data& data, const StreamOptions& options)
       order_(set_->size(), options.sampling, options.seed, options.worker, options.workers),
       augmentation_(options.seed ^ kAugmentation, options.worker),
       normaliser_(data, set_->image, options.image),
-      images_(set_->files ? 0 : options.batch * normaliser_.to().count()),
+      gives_raw_(options.raw && !set_->files),
+      images_(set_->files || gives_raw_ ? 0 : options.batch * normaliser_.to().count()),
+      bytes_(gives_raw_ ? options.batch * set_->image.count() : 0),
+      cuts_(gives_raw_ ? options.batch : 0),
       labels_(options.batch),
-      batch_{.images = images_, .labels = labels_} {
+      raw_{.images = bytes_,
+           .stored = set_->image,
+           .cuts = cuts_,
+           .scale = normaliser_.scale(),
+           .shift = normaliser_.shift()},
+      batch_{.images = images_, .labels = labels_, .raw = gives_raw_ ? &raw_ : nullptr} {
   PACELINE_CHECK(options.batch > 0, "an empty batch");
   PACELINE_CHECK(
       options.image.height <= set_->image.height && options.image.width <= set_->image.width,
@@ -65,7 +73,15 @@ void BatchStream::cut_batch() {
   for (std::size_t i = 0; i < labels_.size(); ++i) {
     const std::size_t image = order_.next().image;
     const Window window = augment_ ? random_window() : normaliser_.centre();
-    normaliser_.cut(&set_->pixels[image * from], window, &images_[i * to]);
+    const std::uint8_t* const pixels = &set_->pixels[image * from];
+    if (gives_raw_) {
+      std::copy_n(pixels, from, &bytes_[i * from]);
+      cuts_[i] = {.top = static_cast<std::int32_t>(window.top),
+                  .left = static_cast<std::int32_t>(window.left),
+                  .flip = window.mirrored ? 1 : 0};
+    } else {
+      normaliser_.cut(pixels, window, &images_[i * to]);
+    }
     labels_[i] = set_->labels[image];
   }
 }

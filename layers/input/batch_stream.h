@@ -5,8 +5,10 @@
 //   BS-2 Batches run over the borders of epochs: each epoch of a worker's images is seen whole,
 //        each image once, before the next begins.
 //   BS-3 Nothing is allocated after construction on the stream's own thread.
-//   BS-4 Sets in memory are cut by the stream's own thread; image files by threads of the stream's,
-//        which are ahead of it by a few batches and end with it (read_ahead_internal.h).
+//   BS-4 Sets in memory are cut by the stream's own thread, or only copied for devices that cut by
+//        themselves; image files by threads of the stream's, which are ahead of it by a few batches
+//        and end with it (read_ahead_internal.h).
+//   BS-5 Raw batches, cut by RawBatch's rule, are the others bit for bit.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +35,8 @@ struct StreamOptions {
   /// Data::padding; image files give a random part that is resized. Otherwise: the middle.
   bool augment = true;
   unsigned decode_threads = 1;  ///< for image files
+  bool raw =
+      false;  ///< sets in memory give raw batches, for devices that take them; files never do
 };
 
 /// Where a stream stands: what a checkpoint needs to go on with the same batches.
@@ -74,8 +78,12 @@ class BatchStream {
   std::uint64_t drawn_ = 0;
   Rng augmentation_;
   Normaliser normaliser_;
-  std::vector<float> images_;         ///< [batch,H,W,C]; of files: empty
+  const bool gives_raw_;
+  std::vector<float> images_;         ///< [batch,H,W,C]; of files and of raw batches: empty
+  std::vector<std::uint8_t> bytes_;   ///< [batch,stored.H,stored.W,C] of raw batches
+  std::vector<Cut> cuts_;             ///< [batch] of raw batches
   std::vector<std::int32_t> labels_;  ///< [batch]
+  RawBatch raw_;
   Batch batch_;
   std::unique_ptr<ReadAhead> files_;  ///< where the set has files
 };

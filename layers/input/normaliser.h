@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "paceline/layers/input/dataset.h"
@@ -26,8 +27,11 @@ class Normaliser {
   /// The window in the middle.
   Window centre() const;
   /// @param pixels  [H,W,C] of `from`, @param out  [H,W,C] of `to`: (pixel / 255 - mean) /
-  /// deviation, 0 outside the image
+  /// deviation, 0 outside the image; computed as pixel * scale + shift (RawBatch in compute/device.h)
   void cut(const std::uint8_t* pixels, const Window& window, float* out);
+  /// [C]
+  std::span<const float> scale() const { return std::span(scale_).first(to_.channels); }
+  std::span<const float> shift() const { return std::span(shift_).first(to_.channels); }
 
  private:
   const Shape from_, to_;

@@ -32,6 +32,9 @@ TEST(BenchStep, SaysOfEveryOperationHowNearItComesToTheMachine) {
   EXPECT_EQ(json.at("image"), nlohmann::json({3, 16, 16}));
   EXPECT_EQ(json.at("batch"), 8);
   EXPECT_EQ(json.at("threads"), 2);
+  EXPECT_THAT(json.at("device").get<std::string>(), HasSubstr("CPU: "));
+  EXPECT_EQ(json.at("precision"), "f32");
+  EXPECT_GT(json.at("update_milliseconds"), 0);
   EXPECT_GT(json.at("flops_per_second_peak"), 0);
   EXPECT_GT(json.at("bytes_per_second_peak"), 0);
   EXPECT_NEAR(json.at("images_per_second").get<double>(),
@@ -77,6 +80,27 @@ TEST(BenchStep, ATableForPeople) {
   EXPECT_THAT(outcome.output,
               AllOf(HasSubstr("small: 8 images of 3x16x16 a step"), HasSubstr("conv1"),
                     HasSubstr("GB/s from and to memory"), HasSubstr("images/s")));
+}
+
+TEST(BenchStep, OfADeviceThatTellsNoCostsTheSpeedAlone) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "tiny.net") << "image 3x6x6\nlinear classes\n";
+  const std::vector<std::string> words{"bench",    "step",      "--network", folder / "tiny.net",
+                                       "--device", "reference", "--batch",   "4"};
+  std::vector<std::string> json_words = words;
+  json_words.emplace_back("--json");
+  const Outcome outcome = run_paceline(json_words);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  const auto json = nlohmann::json::parse(outcome.output);
+  EXPECT_THAT(json.at("device").get<std::string>(), HasSubstr("reference"));
+  EXPECT_EQ(json.at("raw"), true);
+  EXPECT_EQ(json.at("staged"), false);
+  EXPECT_GT(json.at("images_per_second"), 0);
+  EXPECT_FALSE(json.contains("operations"));
+  EXPECT_FALSE(json.contains("flops_per_second_peak"));
+  EXPECT_THAT(run_paceline(words).output,
+              AllOf(HasSubstr("reference: plain loops"), HasSubstr("of which the update"),
+                    HasSubstr("images/s")));
 }
 
 TEST(BenchStep, OnRequestEachLineIsAnsweredWithItsSteps) {

@@ -59,7 +59,7 @@ TEST(Command, DoctorSaysWhatTrainingNeeds) {
   }
   for (const char* subject :
        {"processor", "cores", "memory", "/dev/shm", "memlock", "huge pages", "device cpu",
-        "libraries", "run folder", "pidfd", "PR_SET_PDEATHSIG", "futex"}) {
+        "device cuda", "libraries", "run folder", "pidfd", "PR_SET_PDEATHSIG", "futex"}) {
     EXPECT_THAT(subjects, ::testing::Contains(subject));
   }
   EXPECT_THAT(run_paceline({"doctor"}).output, HasSubstr("This machine can"));

@@ -130,6 +130,16 @@ TEST_F(Mistake, UnknownOptionVariableAndCommand) {
 
 TEST_F(Mistake, UnknownDevice) { EXPECT_THAT(train({"--device", "abacus"}), HasSubstr("abacus")); }
 
+TEST_F(Mistake, PrecisionsThatADeviceDoesNotHave) {
+  EXPECT_THAT(train({"--precision", "bf17"}), AllOf(HasSubstr("--precision"), HasSubstr("bf16")));
+  for (const char* device : {"cpu", "reference"}) {
+    const auto says = AllOf(HasSubstr("--precision bf16"), HasSubstr(device),
+                            HasSubstr("in f32 alone"), HasSubstr("--device cuda"));
+    EXPECT_THAT(train({"--device", device, "--precision", "bf16"}), says);
+    EXPECT_THAT(mistake({"bench", "step", "--device", device, "--precision", "bf16"}), says);
+  }
+}
+
 TEST_F(Mistake, LineBreaksInNamesStayOnOneLine) {
   EXPECT_THAT(train({"--data", "a\nb\x1b[31m"}), HasSubstr("a?b"));
   EXPECT_THAT(mistake({"no\nsuch"}), HasSubstr("no?such"));

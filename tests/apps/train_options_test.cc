@@ -156,6 +156,7 @@ TEST(TrainOptions, APrintedConfigurationGivesTheSameRun) {
        "0"},
       {"--mode", "barrier", "--deterministic", "--steps", "30", "--evaluate", "after"},
       {"--patience", "auto", "--restarts", "12"},
+      {"--device", "cuda", "--precision", "bf16"},
       {"--momentum-form", "none", "--weight-decay-of", "weights", "--lr-schedule", "cosine"},
   };
   for (const Words& words : runs) {

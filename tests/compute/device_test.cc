@@ -55,6 +55,25 @@ TEST(OpenDevice, TakesNoPathsForNames) {
     EXPECT_THAT(refusal(name), HasSubstr("is no backend's name"));
 }
 
+TEST(OpenDevice, TheCpuAndTheReferenceRefuseAllButF32) {
+  for (const char* name : {"cpu", "reference"})
+    for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+      const auto device = open_device(name, {.precision = precision});
+      ASSERT_FALSE(device.has_value());
+      EXPECT_EQ(device.error().code, std::errc::invalid_argument);
+      EXPECT_EQ(device.error().message,
+                fmt::format("--precision {}: the device {} computes in f32 alone: leave it out, or "
+                            "give a GPU (--device cuda)",
+                            name_of(precision), name));
+    }
+}
+
+TEST(Device, SaysWhereItCannotTellItsLimits) {
+  const auto reference = open_device("reference", {}).value()->limits();
+  ASSERT_FALSE(reference.has_value());
+  EXPECT_EQ(reference.error().code, std::errc::not_supported);
+}
+
 TEST(OpenDevice, NeedsAThread) {
   EXPECT_THAT(refusal("cpu", {.threads = 0}), HasSubstr("at least one thread"));
 }
@@ -67,7 +86,10 @@ TEST(Backends, AreListedWithTheirReasons) {
   EXPECT_EQ(all[1].name, "reference");
   EXPECT_TRUE(all[1].usable);
   EXPECT_EQ(all[2].name, "cuda");
-  for (const BackendStatus& status : all) EXPECT_FALSE(status.detail.empty());
+  for (const BackendStatus& status : all) {
+    EXPECT_FALSE(status.detail.empty());
+    EXPECT_EQ(!status.code, status.usable);
+  }
 }
 
 TEST(DeviceMemory, IsAlignedAndZero) {

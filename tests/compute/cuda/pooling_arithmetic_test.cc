@@ -213,24 +213,22 @@ void expect_cut(std::size_t out_channels) {
   const std::vector<Cut> cuts = {{0, 0, 0}, {1, 3, 1}, {-2, -3, 0}, {-2, 5, 1}, {4, -1, 1}};
   std::vector<std::int32_t> words;
   for (const Cut& cut : cuts) words.insert(words.end(), {cut.top, cut.left, cut.flip});
-  const std::array<float, 3> mean = {12.5f, 100, 127.1f}, scale = {0.01f, 0.02f, 0.5f};
+  const std::array<float, 3> scale = {0.017f, 0.0203f, 0.51f}, shift = {-1.7f, 0.3f, -99.9f};
   std::vector<float> y(5 * 5 * 4 * out_channels, -1);
-  test::each_element<V>(CutElement<float>{bytes.data(), words.data(), mean.data(), scale.data(),
+  test::each_element<V>(CutElement<float>{bytes.data(), words.data(), scale.data(), shift.data(),
                                           y.data(), CutExtents(shape)},
                         y.size());
-  std::size_t e = 0;
-  for (std::size_t n = 0; n < 5; ++n)
-    for (int oy = 0; oy < 5; ++oy)
-      for (int ox = 0; ox < 4; ++ox)
-        for (std::size_t c = 0; c < out_channels; ++c, ++e) {
-          const int iy = cuts[n].top + oy, ix = cuts[n].left + (cuts[n].flip ? 3 - ox : ox);
-          float wanted = 0;
-          if (iy >= 0 && iy < 6 && ix >= 0 && ix < 7 && c < 3) {
-            const std::size_t at = ((n * 6 + std::size_t(iy)) * 7 + std::size_t(ix)) * 3 + c;
-            wanted = (static_cast<float>(bytes[at]) - mean[c]) * scale[c];
-          }
-          ASSERT_EQ(y[e], wanted) << e;
-        }
+  const RawBatch raw{.images = bytes,
+                     .stored = {.channels = 3, .height = 6, .width = 7},
+                     .cuts = cuts,
+                     .scale = scale,
+                     .shift = shift};
+  std::vector<float> wanted(5 * 5 * 4 * 3);
+  cut_images(raw, {.channels = 3, .height = 5, .width = 4}, wanted);
+  for (std::size_t e = 0; e < y.size(); ++e) {
+    const std::size_t pixel = e / out_channels, c = e % out_channels;
+    ASSERT_EQ(y[e], c < 3 ? wanted[pixel * 3 + c] : 0) << e;
+  }
 }
 TEST(Cut, TakesWindowsFlipsThemAndFillsUpWithZeros) {
   expect_cut<1>(3);

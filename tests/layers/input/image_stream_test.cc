@@ -121,6 +121,17 @@ TEST(ImageStream, ARestoredStreamGoesOnWithTheSameBits) {
   }
 }
 
+TEST(ImageStream, FilesAreNeverGivenRaw) {
+  const Folder folder(2, 6, 1);
+  const Data data = folder.open();
+  const StreamOptions options{.batch = 12, .image = kImage};
+  StreamOptions asked = options;
+  asked.raw = true;
+  BatchStream plain(data, options), raw(data, asked);
+  EXPECT_TRUE(draw(raw, 2) == draw(plain, 2));
+  EXPECT_EQ(raw.next().raw, nullptr);
+}
+
 TEST(ImageStream, PixelsAreNormalisedByImagenetsStatistics) {
   const TemporaryFolder folder;
   for (const char* c : {"a", "b"}) {
