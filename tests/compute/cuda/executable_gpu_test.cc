@@ -22,20 +22,6 @@ void expect_near(std::span<const float> got, std::span<const float> wanted,
   EXPECT_THAT(comparison.complaints(), testing::IsEmpty());
 }
 
-/// Pixels are byte * scale + shift, however this RawBatch says it.
-template <class Raw>
-Raw raw_batch(std::span<const std::uint8_t> bytes, Shape stored, std::span<const Cut> cuts,
-              std::span<const float> scale, std::span<const float> shift) {
-  if constexpr (requires(Raw raw) { raw.shift; }) {
-    return {bytes, stored, cuts, scale, shift};
-  } else {
-    static std::vector<float> mean;
-    mean.clear();
-    for (std::size_t c = 0; c < scale.size(); ++c) mean.push_back(-shift[c] / scale[c]);
-    return {bytes, stored, cuts, mean, scale};
-  }
-}
-
 /// All that has a state or an order: convolutions, BatchNorms, an addition, pools, dropout.
 Program residual_net() {
   ProgramSketch sketch({3, 12, 12});
@@ -254,7 +240,7 @@ TEST_P(PromisesOn, BatchesInBytesAreTheImagesMadeOfThem) {
           made.images.push_back(inside ? static_cast<float>(bytes[at]) * scale[c] + shift[c]
                                        : 0.0f);
         }
-  const auto raw = raw_batch<RawBatch>(bytes, stored, cuts, scale, shift);
+  const RawBatch raw{bytes, stored, cuts, scale, shift};
   const Step wanted = train(*device_, *executable, x_, buffers_, made.view(), 1);
   const Step got = train(*device_, *executable, x_, buffers_,
                          {.images = {}, .labels = made.labels, .raw = &raw}, 1);
