@@ -105,8 +105,9 @@ def labelled_tests(build):
     listing = json.loads(output) if output.startswith("{") else {}
     found, missing = set(), set()
     for test in listing.get("tests", []):
-        if "command" in test:
-            found.add(pathlib.Path(test["command"][0]))
+        program = pathlib.Path(test.get("command", [""])[0])
+        if program.is_file():
+            found.add(program)
         else:
             missing.add(test["name"].removesuffix("_NOT_BUILT"))
     return sorted(found), sorted(missing)
