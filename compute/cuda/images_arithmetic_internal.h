@@ -116,9 +116,10 @@ struct CutElement {
     float v[V];
     for (int j = 0; j < V; ++j) {
       const int c = static_cast<int>(out.channel) + j;
-      v[j] = inside && c < of.channels
-                 ? separately(static_cast<float>(bytes[pixel * of.channels + c]), scale[c], shift[c])
-                 : 0.0f;
+      v[j] =
+          inside && c < of.channels
+              ? separately(static_cast<float>(bytes[pixel * of.channels + c]), scale[c], shift[c])
+              : 0.0f;
     }
     store(y + i, v);
   }

@@ -10,6 +10,7 @@
 #include "paceline/compute/cuda/images_arithmetic_internal.h"
 #include "paceline/compute/cuda/pointwise_arithmetic_internal.h"
 #include "paceline/compute/cuda/pooling_arithmetic_internal.h"
+#include "paceline/compute/cut_images_internal.h"
 #include "paceline/compute/device.h"
 #include "paceline/compute/reference/operations_internal.h"
 
