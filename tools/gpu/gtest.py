@@ -36,7 +36,8 @@ def counts(results):
 
 
 def run_tests(program, pattern, seconds, environment, log):
-    """@param log  takes text. @return {"tests": counts, "failed": names, "why": [first words], "listed": all results}"""
+    """@param log  takes text
+    @return {"tests": counts, "failed": names, "why": [first words], "listed": all results}"""
     end, results, why, restarts = time.monotonic() + seconds, {}, [], 0
     while True:
         positive, _, negative = pattern.partition("-")

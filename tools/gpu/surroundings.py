@@ -80,7 +80,8 @@ def tool(name, found_pythons):
 
 def gpu():
     """@return facts of the first GPU and of all, or None and why there is none"""
-    query = "name,driver_version,memory.total,compute_cap,clocks.max.sm,power.limit,mig.mode.current,utilization.gpu"
+    query = "name,driver_version,memory.total,compute_cap,clocks.max.sm,power.limit,mig.mode.current"
+    query += ",utilization.gpu"
     smi = shutil.which("nvidia-smi") or next(
         (p for p in ("/usr/bin/nvidia-smi", "/usr/local/nvidia/bin/nvidia-smi") if os.path.exists(p)), None)  # fmt: skip
     devices = sorted(glob.glob("/dev/nvidia[0-9]*"))

@@ -94,11 +94,11 @@ Step train(Device& device, Executable& executable, const std::vector<float>& x,
   return step;
 }
 
-// f32 differs by the order of sums alone, and by Winograd where cuDNN takes it: 1e-5 is usual. TF32 rounds the factors of
-// every product to 2^-11, bf16 the activations, their gradients and the weights to 2^-9, layer after layer, which the
-// square root of a few tens of roundings makes 1e-2 and 5e-2 at most. A ReLU or a maximum that changes sides, and a
-// BatchNorm of small variance, make more of that than any such number; so does what the reference makes of
-// weights and images that are off by twice the rounding, and that is allowed four times.
+// f32 differs by the order of sums alone, and by Winograd where cuDNN takes it: 1e-5 is usual. TF32 rounds
+// the factors of every product to 2^-11, bf16 the activations, their gradients and the weights to 2^-9, layer
+// after layer, which the square root of a few tens of roundings makes 1e-2 and 5e-2 at most. A ReLU or a
+// maximum that changes sides, and a BatchNorm of small variance, make more of it than any fixed number; so does
+// what the reference makes of weights and images that are off by twice the rounding: four times that is allowed.
 Tolerance tolerance_of(Precision precision) {
   switch (precision) {
     case Precision::f32:
