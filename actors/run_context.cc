@@ -13,6 +13,14 @@ Result<> prepare(RunContext& context, RunOptions& options) {
   PACELINE_TRY(context.hyper,
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
+  const bool shares = context.device->shares_memory();
+  if (options.slot_memory == SlotMemory::device && !shares)
+    return fail(std::errc::not_supported,
+                "--slot-memory device: the devices of --device {} cannot read each other's memory: "
+                "give host",
+                options.device);
+  context.slots_on_device =
+      shares && !options.slot_checksums && options.slot_memory != SlotMemory::host;
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
   if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());

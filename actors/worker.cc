@@ -134,7 +134,6 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
   const PinnedThread pinned(shares.empty() ? ProcessorIds{} : shares[self().index]);
   if (pinned.failure().code)
     record(FaultEvent{0, fmt::format("worker {} {}", self().index, pinned.failure().message)});
-  context_.device->use_for(self().index);
   try {
     Result<> built = success();
     try {
@@ -215,6 +214,7 @@ void WorkerHost::live_role() {
 }
 
 Result<> WorkerHost::build() {
+  context_.device->use_for(self().index);
   const RunOptions& o = context_.options;
   CompileOptions compile;
   compile.batch = o.batch;

@@ -330,7 +330,7 @@ bool Arena::is_reserved(std::size_t index) const {
   return mapping_->words(index).reserved.load() != 0;
 }
 
-Result<> Arena::open(std::size_t index) {
+Result<> Arena::open(std::size_t index) const {
   PACELINE_CHECK(is_reserved(index), "{}, slot {}: nobody has reserved it", segment(), index);
   return mapping_->open(index);
 }

@@ -85,7 +85,7 @@ class Arena {
   bool is_reserved(std::size_t index) const;  ///< whether the slot has memory, in whatever process
   /// Gets this process the buffers of a slot for later that another one has reserved: views made
   /// before that pin nothing. One call for a slot at a time; of a slot that is open nothing happens.
-  Result<> open(std::size_t index);
+  Result<> open(std::size_t index) const;
   /// What lies in the arena and has memory from the beginning.
   std::span<std::byte> memory_at_first() const;
   /// The buffers of a slot for later that lie in the arena: whole pages.
