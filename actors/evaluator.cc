@@ -68,10 +68,11 @@ Result<> Evaluator::copy_leader(Address leader) {
     return fail(std::errc::resource_unavailable_try_again, "{} has published nothing yet",
                 context_.place.name(leader));
   if (!pin)
-    return fail(std::errc::resource_unavailable_try_again,
-                "the newest parameters of {} cannot be read: their checksum does not match, all "
-                "pins are taken, or their memory cannot be had here: resume the run from a checkpoint",
-                context_.place.name(leader));
+    return fail(
+        std::errc::resource_unavailable_try_again,
+        "the newest parameters of {} cannot be read: their checksum does not match, all "
+        "pins are taken, or their memory cannot be had here: resume the run from a checkpoint",
+        context_.place.name(leader));
   context_.device->math().copy(flat(), {pin.bytes().data(), flat_.size()});
   complete_ = context_.place.role(leader) == Role::worker;
   return success();

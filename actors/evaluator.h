@@ -51,11 +51,11 @@ class Evaluator {
   Vector on_device() { return {flat_on_device_->data(), flat_.size()}; }
 
   RunContext& context_;
-  std::unique_ptr<Device> device_;  // with one thread, whatever the workers use
+  std::unique_ptr<Device> device_;                // with one thread, whatever the workers use
   std::unique_ptr<DeviceMemory> flat_on_device_;  // [P + B], where it is tested
   std::unique_ptr<Tester> tester_;                // made by prepare()
   std::vector<float> flat_;                       // [P + B], what is evaluated, in host memory
-  bool complete_ = false;           // the buffers belong to the parameters
+  bool complete_ = false;                         // the buffers belong to the parameters
   std::vector<Snapshot> snapshots_;
 };
 

@@ -1,13 +1,13 @@
 #include "paceline/actors/group_arenas.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <mutex>
 #include <set>
 #include <utility>
-
-#include <spdlog/spdlog.h>
 
 namespace paceline {
 namespace {

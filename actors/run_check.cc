@@ -262,7 +262,8 @@ Result<> check(const RunOptions& options) {
   }
   if (options.slot_memory == SlotMemory::device && options.slot_checksums) {
     return refusal(
-        "--slot-checksums contradicts --slot-memory device: they are of bytes that the host sees: give "
+        "--slot-checksums contradicts --slot-memory device: they are of bytes that the host sees: "
+        "give "
         "--slot-memory host, or leave one of them out");
   }
   if (!within(options.patience, 0, kMostSeconds)) {

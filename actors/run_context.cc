@@ -15,7 +15,7 @@ Result<> prepare(RunContext& context, RunOptions& options) {
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads}));
   const bool shares = context.device->shares_memory();
   if (options.slot_memory == SlotMemory::device && !shares)
-    return fail(std::errc::not_supported,
+    return fail(std::errc::invalid_argument,
                 "--slot-memory device: the devices of --device {} cannot read each other's memory: "
                 "give host",
                 options.device);

@@ -163,8 +163,7 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
     segments.push_back(node.sibling(fmt::format("group{}", group)));
   PACELINE_TRY(auto arenas,
                GroupArenas::attach(*context.protocol, context.device->math(), network.layout(),
-                                   place, segments, context.state_bytes(),
-                                   context.slot_device()));
+                                   place, segments, context.state_bytes(), context.slot_device()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();

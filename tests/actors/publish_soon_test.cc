@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "forwarding_math.h"
 #include "paceline/net/arena.h"
@@ -47,6 +50,32 @@ class SlowMath final : public ForwardingMath {
     Values values;
   };
   const int polls_;
+};
+
+/// f64; what returns no number is done when somebody waits for it, as on a device with a queue.
+class QueueingMath final : public ForwardingMath {
+ public:
+  QueueingMath() : ForwardingMath(vector_math_f64()) {}
+  void copy(Vector y, ConstVector x) const override {
+    queue.push_back([=, this] { ForwardingMath::copy(y, x); });
+  }
+  void pull(Vector x, const Pull& pull) const override {
+    queue.push_back([=, this] { ForwardingMath::pull(x, pull); });
+  }
+  void update(const Sgd& sgd, Vector x, Vector momentum, ConstVector g,
+              std::span<const Pull> pulls) const override {
+    finish();
+    const std::vector<Pull> all(pulls.begin(), pulls.end());
+    queue.push_back([=, this] { ForwardingMath::update(sgd, x, momentum, g, all); });
+  }
+  bool finite(ConstVector x) const override {
+    finish();
+    return ForwardingMath::finite(x);
+  }
+  void finish() const override {
+    for (const auto& work : std::exchange(queue, {})) work();
+  }
+  mutable std::vector<std::function<void()>> queue;
 };
 
 /// A worker with running statistics behind its parameters, whose x is what a test makes it.
@@ -94,7 +123,7 @@ class Publisher final : public RoleHost {
   const Arena arena =
       Arena::local({.name = "publisher", .slots = {{(kDimension + kBuffers) * sizeof(double)}}})
           .value();
-  Values buffers = Values(kBuffers, 0.0), x = Values(kDimension, 0.0), other = x;
+  Values buffers = Values(kBuffers, 0.0), x = Values(kDimension, 0.0), g = x, momentum = x;
 
  private:
   static RoleSetup setup(const Place& place, const VectorMath& math) {
@@ -108,7 +137,8 @@ class Publisher final : public RoleHost {
   bool begin_again(std::string_view) override { return true; }
   nanoseconds allowed(std::uint64_t) override { return {}; }
   Vector allocate(std::string_view name) override {
-    return {name == "x" ? x.data() : other.data(), kDimension};
+    Values& values = name == "x" ? x : name == "g" ? g : momentum;
+    return {values.data(), kDimension};
   }
   void write_buffers(std::span<std::byte> to) override {
     math().copy({to.data(), kBuffers}, {buffers.data(), kBuffers});
@@ -208,6 +238,27 @@ TEST(PublishSoon, LeavesNothingBehindWhenItsRoleEnds) {
     other.soon();
   }
   EXPECT_EQ(math.under_way, 2) << "its own, but not those of who is gone";
+}
+
+TEST(RoleHost, WaitsForADeviceThatQueuesBeforeAnybodyMaySee) {
+  const QueueingMath math;
+  Publisher worker({1, 1}, math);
+  worker.set(1);
+  EXPECT_EQ(worker.publish_now(), 1u);
+  EXPECT_EQ(worker.published(), 1.0);
+  worker.set(2);
+  EXPECT_EQ(worker.soon(), 2u);
+  EXPECT_EQ(worker.published(), 2.0);
+  const Pin leader = worker.arena.slot(0).pin();
+  const Pull pull{{leader.bytes().data(), kDimension}, 1};
+  worker.set(5);
+  worker.pull(pull);
+  EXPECT_TRUE(math.queue.empty()) << "the leader's pin may go";
+  EXPECT_EQ(worker.x, Values(kDimension, 2.0));
+  worker.update({&pull, 1});
+  EXPECT_TRUE(math.queue.empty());
+  worker.update({});
+  EXPECT_FALSE(math.queue.empty()) << "nobody else's: no wait";
 }
 
 std::uint64_t count_of(VirtualTime& time, Rank worker, std::string_view what) {
