@@ -17,6 +17,7 @@ namespace paceline {
 class ActorHost : public RoleHost {
  public:
   ActorHost(RunContext& context, Address self);
+  ~ActorHost() override { abandon(); }  // while there are vectors to copy from (RH-6)
 
   void send(Address to, const Packet& packet) override;
   void prefetch(SlotRef slot, std::uint64_t at_least) override;

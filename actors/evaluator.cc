@@ -68,10 +68,11 @@ Result<> Evaluator::copy_leader(Address leader) {
     return fail(std::errc::resource_unavailable_try_again, "{} has published nothing yet",
                 context_.place.name(leader));
   if (!pin)
-    return fail(std::errc::resource_unavailable_try_again,
-                "the newest parameters of {} cannot be read: their checksum does not match, or all "
-                "pins are taken: resume the run from a checkpoint",
-                context_.place.name(leader));
+    return fail(
+        std::errc::resource_unavailable_try_again,
+        "the newest parameters of {} cannot be read: their checksum does not match, all "
+        "pins are taken, or their memory cannot be had here: resume the run from a checkpoint",
+        context_.place.name(leader));
   context_.device->math().copy(flat(), {pin.bytes().data(), flat_.size()});
   complete_ = context_.place.role(leader) == Role::worker;
   return success();
@@ -107,7 +108,9 @@ Result<> Evaluator::complete() {
   const auto parameters = static_cast<std::ptrdiff_t>(context_.network.layout().elements);
   std::fill(flat_.begin() + parameters, flat_.end(), 0.0F);  // no share of what is not finite is 0
   try {
-    tester_->estimate_buffers(flat(), stream);
+    device_->math().copy(on_device(), flat());
+    tester_->estimate_buffers(on_device(), stream);
+    device_->math().copy(flat(), on_device());
   } catch (const std::exception& error) {
     return fail(std::errc::not_enough_memory, "cannot estimate running statistics: {}",
                 error.what());
@@ -121,6 +124,7 @@ Result<> Evaluator::prepare() {
   if (tester_) return success();
   PACELINE_TRY(device_, open_device(context_.options.device,
                                     {.threads = 1, .precision = context_.options.precision}));
+  PACELINE_TRY(flat_on_device_, device_->allocate(device_->math().bytes(flat_.size())));
   PACELINE_TRY(tester_, Tester::create(*device_, context_.network, context_.data,
                                        context_.options.deterministic));
   return success();
@@ -134,7 +138,8 @@ Result<> Evaluator::write(const std::filesystem::path& path) const {
 Result<Assessed> Evaluator::evaluate(double t, bool mean) {
   PACELINE_TRYV(prepare());
   PACELINE_TRYV(complete());
-  const Evaluation sum = tester_->test(flat());
+  device_->math().copy(on_device(), flat());
+  const Evaluation sum = tester_->test(on_device());
   Assessed result;
   result.mean = mean;
   result.t = t;

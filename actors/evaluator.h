@@ -48,12 +48,14 @@ class Evaluator {
   Result<Assessed> evaluate(double t, bool mean);
   Result<> write(const std::filesystem::path& path) const;
   Vector flat() { return {flat_.data(), flat_.size()}; }
+  Vector on_device() { return {flat_on_device_->data(), flat_.size()}; }
 
   RunContext& context_;
-  std::unique_ptr<Device> device_;  // with one thread, whatever the workers use
-  std::unique_ptr<Tester> tester_;  // made by prepare()
-  std::vector<float> flat_;         // [P + B], what is evaluated
-  bool complete_ = false;           // the buffers belong to the parameters
+  std::unique_ptr<Device> device_;                // with one thread, whatever the workers use
+  std::unique_ptr<DeviceMemory> flat_on_device_;  // [P + B], where it is tested
+  std::unique_ptr<Tester> tester_;                // made by prepare()
+  std::vector<float> flat_;                       // [P + B], what is evaluated, in host memory
+  bool complete_ = false;                         // the buffers belong to the parameters
   std::vector<Snapshot> snapshots_;
 };
 

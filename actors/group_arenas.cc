@@ -1,8 +1,11 @@
 #include "paceline/actors/group_arenas.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -34,31 +37,53 @@ struct alignas(64) GroupArenas::CopyWords {
   std::atomic<std::uint64_t> used{0};  // wall clock, ns; whoever uses it
 };
 
+/// What this process knows of the slots of seats that begin empty.
+struct GroupArenas::Later {
+  explicit Later(std::size_t slots) : settled(slots) {}
+  std::mutex mutex;
+  std::vector<std::atomic<bool>> settled;  // by slot: opened, or never to be
+  std::vector<MappedMemory> mapped;
+};
+
 /// Where everything lies, the same in every process.
 struct GroupArenas::Plan {
+  std::vector<std::unique_ptr<DeviceBuffers>> buffers;  // by seat
   std::vector<std::size_t> first_slot, state_slot, slots_end, first_copy;
   std::vector<std::vector<SlotShape>> slots;    // by group
   std::vector<std::vector<DamagedSlot>> named;  // the same slots, undamaged
 };
 
 GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& math,
-                                    const Layout& layout, const Place& place, StateBytes state) {
+                                    const Layout& layout, const Place& place, StateBytes state,
+                                    SlotDevice device) {
   Plan plan;
+  if (device.holds_vectors)
+    for (Rank seat = 0; seat < place.seats(); ++seat)
+      plan.buffers.push_back(std::make_unique<DeviceBuffers>(*device.device, seat));
+  /// Where whole vectors of this seat lie.
+  const auto memory = [&](Rank seat) -> BufferMemory* {
+    return device.holds_vectors ? plan.buffers[seat].get() : nullptr;
+  };
   plan.first_slot.resize(place.roles());
   plan.state_slot.resize(place.roles());
   plan.slots_end.resize(place.roles());
   plan.slots.resize(place.groups);
   plan.named.resize(place.groups);
-  std::vector<std::set<std::size_t>> elsewhere(place.groups);  // sizes of other groups' slots
+  using Size = std::pair<std::size_t, bool>;            // and whether it is of a whole vector
+  std::vector<std::set<Size>> elsewhere(place.groups);  // sizes of other groups' slots
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address a{i};
     if (!protocol.kind(place.role(a))) continue;
     const std::uint32_t home = place.group(a);
     plan.first_slot[i] = plan.slots[home].size();
     auto slots = protocol.slots(place.role(a), math, layout.elements, place);
-    if (!slots.empty()) slots[kParameters].bytes += math.bytes(layout.buffer_elements);
+    const std::size_t vector_bytes = math.bytes(layout.elements);
+    const Rank near = place.role(a) == Role::worker ? a.index : home * place.per_group;
     const bool later = place.begins_empty(a);
     for (SlotShape& shape : slots) {
+      const bool whole = shape.bytes == vector_bytes;
+      if (whole) shape.memory = memory(near);
+      if (&shape == &slots[kParameters]) shape.bytes += math.bytes(layout.buffer_elements);
       shape.later = later;
       const std::size_t index = plan.slots[home].size() - plan.first_slot[i];
       plan.named[home].push_back({a,
@@ -68,7 +93,7 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
                                   {}});
       plan.slots[home].push_back(shape);
       for (std::uint32_t group = 0; group < place.groups; ++group)
-        if (group != home) elsewhere[group].insert(shape.bytes);
+        if (group != home) elsewhere[group].insert({shape.bytes, whole});
     }
     plan.state_slot[i] = plan.slots[home].size();
     const Role role = place.role(a);
@@ -83,20 +108,28 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
   }
   for (std::uint32_t group = 0; group < place.groups; ++group) {
     plan.first_copy.push_back(plan.slots[group].size());
-    for (const std::size_t bytes : elsewhere[group])
-      plan.slots[group].insert(plan.slots[group].end(), kCopiesOfASize, SlotShape{bytes});
+    for (const auto& [bytes, whole] : elsewhere[group])
+      plan.slots[group].insert(
+          plan.slots[group].end(), kCopiesOfASize,
+          SlotShape{bytes, false, whole ? memory(group * place.per_group) : nullptr});
     plan.named[group].resize(plan.slots[group].size(),
                              {{}, fmt::format("group {}'s copy of another's", group), {}});
   }
   return plan;
 }
 
-GroupArenas::GroupArenas(const Place& place, Plan plan, std::vector<Group> groups)
+GroupArenas::GroupArenas(const Place& place, const VectorMath& math, SlotDevice device, Plan plan,
+                         std::vector<Group> groups)
     : place_(place),
+      math_(&math),
+      device_(device),
+      buffers_(std::move(plan.buffers)),
       first_slot_(std::move(plan.first_slot)),
       state_slot_(std::move(plan.state_slot)),
       slots_end_(std::move(plan.slots_end)),
-      groups_(std::move(groups)) {}
+      groups_(std::move(groups)) {
+  for (Group& group : groups_) group.later = std::make_shared<Later>(group.arena.slots());
+}
 
 std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
   return {reinterpret_cast<CopyWords*>(arena.board().data()), arena.slots() - first_copy};
@@ -104,8 +137,9 @@ std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
 
 Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
-                                        const std::string& name, StateBytes state, bool checksums) {
-  Plan planned = plan(protocol, math, layout, place, state);
+                                        const std::string& name, StateBytes state, bool checksums,
+                                        SlotDevice device) {
+  Plan planned = plan(protocol, math, layout, place, state, device);
   std::vector<Group> groups;
   for (std::uint32_t j = 0; j < place.groups; ++j) {
     ArenaOptions options;
@@ -120,21 +154,27 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
     groups.push_back({std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
     for (CopyWords& copy : groups.back().copies()) std::construct_at(&copy);
   }
-  return GroupArenas(place, std::move(planned), std::move(groups));
+  GroupArenas made(place, math, device, std::move(planned), std::move(groups));
+  PACELINE_TRYV(made.map());
+  return made;
 }
 
 Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
-                                        std::span<const std::string> segments, StateBytes state) {
-  Plan planned = plan(protocol, math, layout, place, state);
+                                        std::span<const std::string> segments, StateBytes state,
+                                        SlotDevice device) {
+  Plan planned = plan(protocol, math, layout, place, state, device);
   std::vector<Group> groups;
   for (std::uint32_t j = 0; j < place.groups; ++j) {
-    PACELINE_TRY(Arena arena, Arena::attach(segments[j], layout.hash()));
+    PACELINE_TRY(Arena arena,
+                 Arena::attach(segments[j], layout.hash(),
+                               planned.buffers.empty() ? nullptr : planned.buffers[0].get()));
     const std::vector<SlotShape>& slots = planned.slots[j];
     const std::size_t copies = slots.size() - planned.first_copy[j];
     bool same = arena.slots() == slots.size() && arena.board().size() == copies * sizeof(CopyWords);
     for (std::size_t k = 0; same && k < slots.size(); ++k)
-      same = arena.slot(k).bytes() == slots[k].bytes;
+      same = arena.slot(k).bytes() == slots[k].bytes &&
+             arena.slot(k).is_elsewhere() == (slots[k].memory != nullptr);
     if (!same)
       return fail(std::errc::illegal_byte_sequence,
                   "{} has other slots than this protocol and these workers: start both from the "
@@ -142,7 +182,42 @@ Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMa
                   segments[j]);
     groups.push_back({std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
   }
-  return GroupArenas(place, std::move(planned), std::move(groups));
+  GroupArenas made(place, math, device, std::move(planned), std::move(groups));
+  PACELINE_TRYV(made.map());
+  return made;
+}
+
+/// What has memory from the beginning.
+Result<> GroupArenas::map() {
+  if (device_.device == nullptr) return success();
+  for (Group& group : groups_) {
+    PACELINE_TRY(auto mapped, MappedMemory::map(*device_.device, group.arena.memory_at_first()));
+    group.mapped.push_back(std::move(mapped));
+  }
+  return success();
+}
+
+/// @pre group.later's mutex is held
+Result<> GroupArenas::map_later(const Group& group, std::size_t index) const {
+  const std::span<std::byte> memory = group.arena.memory_for_later(index);
+  if (device_.device == nullptr || memory.empty()) return success();
+  PACELINE_TRY(auto mapped, MappedMemory::map(*device_.device, memory));
+  group.later->mapped.push_back(std::move(mapped));
+  return success();
+}
+
+/// Gets this process a slot of a seat that began empty, once somebody has reserved it.
+void GroupArenas::open(const Group& group, std::size_t index) const {
+  Later& later = *group.later;
+  if (later.settled[index].load() || !group.arena.is_reserved(index)) return;
+  const std::lock_guard lock(later.mutex);
+  if (later.settled[index].load()) return;
+  Result<> opened = map_later(group, index);
+  if (opened) opened = group.arena.open(index);
+  if (!opened)
+    spdlog::error("{} cannot be read in this process: {}", group.named[index].what,
+                  opened.error().message);
+  later.settled[index].store(true);
 }
 
 std::vector<std::string> GroupArenas::segments() const {
@@ -152,18 +227,29 @@ std::vector<std::string> GroupArenas::segments() const {
 }
 
 Result<> GroupArenas::reserve(Address seat) {
-  Arena& arena = groups_[place_.group(seat)].arena;
-  for (std::size_t k = first_slot_[seat.index]; k < slots_end_[seat.index]; ++k)
-    PACELINE_TRYV(arena.reserve(k));
+  Group& group = groups_[place_.group(seat)];
+  const std::lock_guard lock(group.later->mutex);
+  for (std::size_t k = first_slot_[seat.index]; k < slots_end_[seat.index]; ++k) {
+    if (group.later->settled[k].load()) continue;
+    PACELINE_TRYV(group.arena.reserve(k));
+    PACELINE_TRYV(map_later(group, k));
+    group.later->settled[k].store(true);
+  }
   return success();
 }
 
 Slot GroupArenas::slot(SlotRef ref) const {
-  return groups_[place_.group(ref.owner)].arena.slot(first_slot_[ref.owner.index] + ref.index);
+  const Group& group = groups_[place_.group(ref.owner)];
+  const std::size_t index = first_slot_[ref.owner.index] + ref.index;
+  if (place_.begins_empty(ref.owner)) open(group, index);
+  return group.arena.slot(index);
 }
 
 Slot GroupArenas::state_slot(Address owner) const {
-  return groups_[place_.group(owner)].arena.slot(state_slot_[owner.index]);
+  const Group& group = groups_[place_.group(owner)];
+  const std::size_t index = state_slot_[owner.index];
+  if (place_.begins_empty(owner)) open(group, index);
+  return group.arena.slot(index);
 }
 
 Pin GroupArenas::pin(std::uint32_t group, SlotRef ref, std::uint64_t at_least) const {
@@ -181,14 +267,26 @@ Pin GroupArenas::pin(std::uint32_t group, SlotRef ref, std::uint64_t at_least) c
   return {};
 }
 
+/// Of what one slot holds into another of its kind.
+void GroupArenas::carry(std::span<std::byte> to, const Pin& from, bool elsewhere) const {
+  if (!elsewhere) return copy_block(to, from.bytes());
+  const std::size_t count =
+      to.size() / math_->bytes(1);  // a whole vector and the buffers behind it
+  math_->copy({to.data(), count}, {from.bytes().data(), count});
+  math_->finish();
+}
+
 bool GroupArenas::fetch(std::uint32_t group, SlotRef ref) {
-  const Pin from = slot(ref).pin();
+  const Slot source_slot = slot(ref);
+  const Pin from = source_slot.pin();
   if (!from) return false;
   const Group& own = groups_[group];
   const std::span<CopyWords> copies = own.copies();
   std::size_t to = copies.size();
   for (std::size_t k = 0; k < copies.size(); ++k) {
-    if (own.arena.slot(own.first_copy + k).bytes() != from.bytes().size()) continue;
+    const Slot held = own.arena.slot(own.first_copy + k);
+    if (held.bytes() != from.bytes().size() || held.is_elsewhere() != source_slot.is_elsewhere())
+      continue;
     if (source_of(copies[k].source.load()) == encode_source(ref)) {
       to = k;
       break;
@@ -204,7 +302,7 @@ bool GroupArenas::fetch(std::uint32_t group, SlotRef ref) {
   if (same && slot.version() >= from.version()) return true;
   auto loan = slot.loan();
   if (!loan) return false;
-  copy_block(loan->bytes(), from.bytes());
+  carry(loan->bytes(), from, slot.is_elsewhere());
   if (!same) copy.source.store(changed(source, 0));  // no longer of the old, not yet of the new
   std::move(*loan).publish_as(from.version());
   if (!same) copy.source.store(changed(copy.source.load(), encode_source(ref)));

@@ -7,13 +7,21 @@
 //        used longest ago is written over, never one that is pinned.
 //   GA-3 What is a copy of what stands on the arena's board. A pin that was taken while that did not
 //        change is of what it says.
+//   GA-4 Whatever the device computes from lies where it can reach it: it maps the arenas' memory, that
+//        of a seat that begins empty once there is some, in each process. What it cannot map, or this
+//        process not borrow, is said once, and nothing is pinned there.
+//   GA-5 Slots of whole vectors lie in the device's memory where they are asked to, with the worker whose
+//        they are; codes and states lie in the arena.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "paceline/actors/device_buffers.h"
+#include "paceline/actors/mapped_memory.h"
 #include "paceline/actors/protocol.h"
 #include "paceline/actors/role_host.h"
 #include "paceline/layers/network.h"
@@ -24,6 +32,12 @@ namespace paceline {
 /// Of the slots for what roles are made of (actors/role_state.h); 0: none.
 struct StateBytes {
   std::size_t worker = 0, centre = 0;
+};
+
+/// What computes from the slots.
+struct SlotDevice {
+  Device* device = nullptr;    ///< outlives the arenas; null: reads host memory wherever it is
+  bool holds_vectors = false;  ///< slots of whole vectors lie in its memory
 };
 
 /// A slot in which checksums have found something.
@@ -38,16 +52,18 @@ class GroupArenas {
   /// Creates every group's arena, "NAME-group0" and so on; what does not fit fails here. Slots of
   /// parameters have room for the buffers behind them, other slots have not. Seats that begin empty
   /// take no memory before reserve().
-  /// @param checksums  of all that is published (SL-8)
+  /// @param math       outlives the arenas
+  /// @param checksums  of all that is published (SL-8); not with slots in a device's memory
   static Result<GroupArenas> create(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place,
                                     const std::string& name, StateBytes state = {},
-                                    bool checksums = false);
+                                    bool checksums = false, SlotDevice device = {});
   /// Attaches to those that another process has created.
   /// @param segments  its segments()
   static Result<GroupArenas> attach(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place,
-                                    std::span<const std::string> segments, StateBytes state = {});
+                                    std::span<const std::string> segments, StateBytes state = {},
+                                    SlotDevice device = {});
   /// By group.
   std::vector<std::string> segments() const;
 
@@ -75,18 +91,29 @@ class GroupArenas {
 
  private:
   struct CopyWords;
+  struct Later;
   struct Group {
     Arena arena;
     std::size_t first_copy;          // slots before it are the roles'
     std::vector<DamagedSlot> named;  // every slot, undamaged
+    std::vector<MappedMemory> mapped = {};
+    std::shared_ptr<Later> later = {};
     std::span<CopyWords> copies() const;
   };
   struct Plan;
-  GroupArenas(const Place& place, Plan plan, std::vector<Group> groups);
+  GroupArenas(const Place& place, const VectorMath& math, SlotDevice device, Plan plan,
+              std::vector<Group> groups);
   static Plan plan(const Protocol& protocol, const VectorMath& math, const Layout& layout,
-                   const Place& place, StateBytes state);
+                   const Place& place, StateBytes state, SlotDevice device);
+  Result<> map();
+  Result<> map_later(const Group& group, std::size_t index) const;
+  void open(const Group& group, std::size_t index) const;
+  void carry(std::span<std::byte> to, const Pin& from, bool elsewhere) const;
 
   Place place_;
+  const VectorMath* math_;
+  SlotDevice device_;
+  std::vector<std::unique_ptr<DeviceBuffers>> buffers_;           // by seat, then who borrows
   std::vector<std::size_t> first_slot_, state_slot_, slots_end_;  // by role, in its group's arena
   std::vector<Group> groups_;
 };

@@ -41,6 +41,12 @@ class MeteredMath final : public VectorMath {
   void copy(Vector y, ConstVector x) const override {
     timed([&] { math_.copy(y, x); });
   }
+  std::unique_ptr<PendingCopy> begin_copy(Vector y, ConstVector x) const override {
+    return timed([&] { return math_.begin_copy(y, x); });
+  }
+  void finish() const override {
+    timed([&] { math_.finish(); });
+  }
   void scale(Vector y, double a) const override {
     timed([&] { math_.scale(y, a); });
   }

@@ -152,6 +152,7 @@ class Port {
 
   // ---- vectors ----
   /// For what is neither a gradient nor an update: all that a protocol does here is coordination.
+  /// Before a pin that was read from goes: math().finish(). update() and pull() have it in them.
   const VectorMath& math() const { return host_->coordination_math(); }
   const Sgd& sgd() const { return host_->sgd(); }
   Rng& rng() const { return host_->rng(); }
@@ -203,7 +204,13 @@ class Port {
   /// Publishes a copy of v. @return its version; 0 when readers hold every other buffer, or when v is
   /// not finite: what was published stays the newest, try again at the next boundary
   std::uint64_t publish(std::uint32_t slot, ConstVector v) const { return host_->publish(slot, v); }
-  /// The same, unchecked, written in place by write(std::span<std::byte>).
+  /// The same without waiting for the device, for who calls it again at the next boundary: what v is
+  /// now becomes visible in a later call. @return the version that has become visible in this one,
+  /// perhaps of v as it was at a boundary before; else 0, as above or while it is being copied
+  std::uint64_t publish_soon(std::uint32_t slot, ConstVector v) const {
+    return host_->publish_soon(slot, v);
+  }
+  /// The same as publish(), unchecked, written in place by write(std::span<std::byte>).
   std::uint64_t publish_with(std::uint32_t slot,
                              const std::function<void(std::span<std::byte>)>& write) const {
     return host_->publish(slot, write);

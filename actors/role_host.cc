@@ -10,40 +10,92 @@ namespace paceline {
 
 std::uint64_t RoleHost::publish(std::uint32_t index,
                                 const std::function<void(std::span<std::byte>)>& write) {
+  complete(index);
   auto loan = slot(index).loan();
   if (!loan) {
     count("busy");
     return 0;
   }
-  const std::span<std::byte> bytes = loan->bytes();
-  const std::size_t own = index == kParameters ? math().bytes(dimension()) : bytes.size();
-  write(bytes.first(own));
-  if (own < bytes.size()) write_buffers(bytes.subspan(own));
+  const std::span<std::byte> bytes = loan->bytes(), own = own_part(index, bytes);
+  write(own);
+  if (own.size() < bytes.size()) write_buffers(bytes.subspan(own.size()));
+  coordination_math().finish();
   return std::move(*loan).publish();
 }
 
 std::uint64_t RoleHost::publish(std::uint32_t index, ConstVector v) {
+  if (!may_publish(v)) return 0;
   const VectorMath& m = coordination_math();
-  if (place().role(self()) != Role::worker || m.finite(v))
-    return publish(index, [&](std::span<std::byte> to) { m.copy({to.data(), v.count}, v); });
-  begun_again_ += begin_again("parameters are");
-  return 0;
+  return publish(index, [&](std::span<std::byte> to) { m.copy({to.data(), v.count}, v); });
+}
+
+std::uint64_t RoleHost::publish_soon(std::uint32_t index, ConstVector v) {
+  if (const auto it = publishing_.find(index); it != publishing_.end()) {
+    if (it->second.done()) return complete(index);
+    count("pending");
+    return 0;
+  }
+  if (!may_publish(v)) return 0;
+  auto loan = slot(index).loan();
+  if (!loan) {
+    count("busy");
+    return 0;
+  }
+  const VectorMath& m = coordination_math();
+  const std::span<std::byte> bytes = loan->bytes(), own = own_part(index, bytes);
+  Publishing begun{std::move(*loan), m.begin_copy({own.data(), v.count}, v), nullptr};
+  if (own.size() < bytes.size()) begun.buffers = begin_buffers(bytes.subspan(own.size()));
+  if (begun.parameters || begun.buffers) {
+    publishing_.emplace(index, std::move(begun));
+    return 0;
+  }
+  m.finish();
+  return std::move(begun.loan).publish();
+}
+
+std::uint64_t RoleHost::complete(std::uint32_t index) {
+  auto begun = publishing_.extract(index);
+  if (!begun) return 0;
+  begun.mapped().parameters.reset();
+  begun.mapped().buffers.reset();
+  return std::move(begun.mapped().loan).publish();
+}
+
+/// Of the slot kParameters, the parameters without the buffers behind them.
+std::span<std::byte> RoleHost::own_part(std::uint32_t index, std::span<std::byte> bytes) const {
+  return index == kParameters ? bytes.first(math().bytes(dimension())) : bytes;
+}
+
+bool RoleHost::may_publish(ConstVector v) {
+  if (place().role(self()) != Role::worker || coordination_math().finite(v)) return true;
+  if (begin_again("parameters are")) forget_losses();
+  return false;
 }
 
 void RoleHost::count_step(double loss) {
   ++steps_;
   if (std::isfinite(loss) || !begin_again("loss is")) return;
-  ++begun_again_;
+  forget_losses();
   math().fill(vector("g"), 0);
 }
 
-void RoleHost::pull(const Pull& pull) { math().pull(vector("x"), pull); }
+/// What is on its way belongs to what the worker was before.
+void RoleHost::forget_losses() {
+  abandon();
+  ++begun_again_;
+}
+
+void RoleHost::pull(const Pull& pull) {
+  math().pull(vector("x"), pull);
+  math().finish();  // the leader is pinned no longer than that
+}
 
 void RoleHost::update(std::span<const Pull> pulls) {
   const Vector momentum = sgd_.form == Momentum::none ? Vector{} : vector("momentum");
   sgd_.learning_rate = learning_rate();
   sgd_.gradient_scale = gradient_scale();
   math().update(sgd_, vector("x"), momentum, vector("g"), pulls);
+  if (!pulls.empty()) math().finish();
 }
 
 /// @source Pascanu, Mikolov, Bengio 2013, Algorithm 1

@@ -15,6 +15,9 @@
 //        worker's role from the beginning, with the newest parameters of who leads, and hears
 //        nothing of what was sent to the one before. If nobody can come any more, a second Gone says
 //        so.
+//   RH-5 What is visible in a slot has been written in full, whenever the device came to it: a publish
+//        waits for its copy, or is not yet one (publish_soon()). A slot has one loan at a time.
+//   RH-6 A copy that is on its way ends with its role, unpublished: abandon().
 #pragma once
 
 #include <chrono>
@@ -22,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -121,6 +125,15 @@ class RoleHost {
   /// The same of a copy of v. A worker's v that is not finite is refused like one that readers
   /// prevent, and the worker begins again.
   std::uint64_t publish(std::uint32_t slot, ConstVector v);
+  /// The same for who tries again at the next boundary, without waiting for the device: v and the
+  /// running statistics are taken as they are now, and published by a later call (or by publish()),
+  /// once they are copied. Where the device copies at once it is publish().
+  /// @return the version that has become visible, which may hold what an earlier call was given; 0
+  /// while it is being copied (counted as "pending" from the second call on), and as publish() says
+  std::uint64_t publish_soon(std::uint32_t slot, ConstVector v);
+  /// Waits for what publish_soon() has begun and gives its buffers back: before whatever it copies from
+  /// goes, and before another host of this role publishes.
+  void abandon() { publishing_.clear(); }
   /// x -= strength (x - leader)
   virtual void pull(const Pull& pull);
   /// The optimiser's step on x, with the learning rate of the moment and a gradient that is clipped
@@ -183,8 +196,28 @@ class RoleHost {
   /// Fills what lies behind the parameters in a published slot: the role's running statistics.
   /// @param to  [B], as an earlier version left it; a centre, which has none, leaves it so
   virtual void write_buffers(std::span<std::byte> /*to*/) {}
+  /// The same beside other work. @return null where it was done at once
+  virtual std::unique_ptr<PendingCopy> begin_buffers(std::span<std::byte> to) {
+    write_buffers(to);
+    coordination_math().finish();
+    return nullptr;
+  }
 
  private:
+  /// What publish_soon() has begun. The copies go before the loan: they end in its bytes.
+  struct Publishing {
+    Loan loan;
+    std::unique_ptr<PendingCopy> parameters, buffers;
+    bool done() const {
+      const bool all = !parameters || parameters->done(), rest = !buffers || buffers->done();
+      return all && rest;
+    }
+  };
+  bool may_publish(ConstVector v);
+  /// Waits for the copy of a slot and publishes it. @return the version; 0 when there is none
+  std::uint64_t complete(std::uint32_t slot);
+  std::span<std::byte> own_part(std::uint32_t slot, std::span<std::byte> bytes) const;
+  void forget_losses();
   double gradient_scale();
   struct Sign {
     nanoseconds at;
@@ -199,6 +232,7 @@ class RoleHost {
   std::map<std::string, std::vector<double>, std::less<>> numbers_;
   std::map<std::string, std::uint64_t, std::less<>> counts_;
   std::map<std::uint32_t, Sign> heard_;
+  std::map<std::uint32_t, Publishing> publishing_;  // by slot
 };
 
 }  // namespace paceline

@@ -511,7 +511,8 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
                                                 network.layout(), context.place, node.name(),
-                                                context.state_bytes(), options.slot_checksums));
+                                                context.state_bytes(), options.slot_checksums,
+                                                context.slot_device()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
   if (options.pin) spdlog::info("{}", show_shares(context.processors, context.place));

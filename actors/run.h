@@ -37,6 +37,10 @@ enum class Evaluate : std::uint8_t { beside, after };
 /// What a worker is: a thread of this process, or a process of its own, which may die alone.
 enum class Isolation : std::uint8_t { thread, process };
 
+/// Where slots of whole vectors lie: `automatic` is in the device's memory where all workers' devices can
+/// read each other's and nothing needs the host to see the bytes, else in the host's.
+enum class SlotMemory : std::uint8_t { automatic, host, device };
+
 /// Everything that decides a run. Times are seconds; `workers` is over all groups.
 struct RunOptions {
   std::string protocol = "lsgd";
@@ -77,6 +81,7 @@ struct RunOptions {
   double patience = 0;  ///< seconds: how long anyone waits for anybody; 0: by how long steps take
   double begin_within = 600;   ///< seconds that a worker may take to build its engine
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
+  SlotMemory slot_memory = SlotMemory::automatic;
   bool slot_checksums = false;  ///< of what is published: nobody uses what does not match
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no

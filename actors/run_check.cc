@@ -260,6 +260,12 @@ Result<> check(const RunOptions& options) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);
   }
+  if (options.slot_memory == SlotMemory::device && options.slot_checksums) {
+    return refusal(
+        "--slot-checksums contradicts --slot-memory device: they are of bytes that the host sees: "
+        "give "
+        "--slot-memory host, or leave one of them out");
+  }
   if (!within(options.patience, 0, kMostSeconds)) {
     return refusal("--patience {} is neither auto nor a number of seconds above 0, up to {}",
                    options.patience, kMostSeconds);

@@ -14,6 +14,14 @@ Result<> prepare(RunContext& context, RunOptions& options) {
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
   PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads,
                                                             .precision = options.precision}));
+  const bool shares = context.device->shares_memory();
+  if (options.slot_memory == SlotMemory::device && !shares)
+    return fail(std::errc::invalid_argument,
+                "--slot-memory device: the devices of --device {} cannot read each other's memory: "
+                "give host",
+                options.device);
+  context.slots_on_device =
+      shares && !options.slot_checksums && options.slot_memory != SlotMemory::host;
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
   if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());

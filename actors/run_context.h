@@ -36,6 +36,7 @@ struct RunContext {
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
   std::unique_ptr<Device> device;
+  bool slots_on_device = false;  ///< those of whole vectors
   std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
   std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
   StateShape worker_state, centre_state;  ///< empty where there are no slots for them
@@ -51,6 +52,7 @@ struct RunContext {
     const Role kind = place.role(role);
     return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
   }
+  SlotDevice slot_device() const { return {device.get(), slots_on_device}; }
   StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
   /// At a checkpoint, workers wait for each other: all belong to one moment.
   bool pauses() const { return options.deterministic || protocol->has_centre(); }
@@ -123,7 +125,7 @@ struct RunContext {
 };
 
 /// Fills in what follows from the options, the same in every process of the run: place, protocol,
-/// hyper, device, initial, undecayed, the shapes of states, who keeps to which processors.
+/// hyper, device, where slots lie, initial, undecayed, the shapes of states, who keeps to which processors.
 /// @param options  the context's; gets what was left to defaults
 Result<> prepare(RunContext& context, RunOptions& options);
 

@@ -94,6 +94,11 @@ void WorkerHost::write_buffers(std::span<std::byte> to) {
   coordination_math().copy({to.data(), buffers.count}, buffers);
 }
 
+std::unique_ptr<PendingCopy> WorkerHost::begin_buffers(std::span<std::byte> to) {
+  const ConstVector buffers = engine_->buffers();
+  return coordination_math().begin_copy({to.data(), buffers.count}, buffers);
+}
+
 void WorkerHost::deliver(const Packet& packet) {
   const std::lock_guard lock(mutex_);
   inbox_.push(packet);
@@ -159,6 +164,7 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
                                      words(std::current_exception()))});
   }
   role_ = {};
+  abandon();
   engine_.reset();
   return end;
 }
@@ -208,6 +214,7 @@ void WorkerHost::live_role() {
 }
 
 Result<> WorkerHost::build() {
+  context_.device->use_for(self().index);
   const RunOptions& o = context_.options;
   CompileOptions compile;
   compile.batch = o.batch;
@@ -252,6 +259,7 @@ std::string WorkerHost::take_leaders(const StreamState& stream) {
           .subspan(math().bytes(dimension()));
   engine_->restore(stream, {buffers.data(), engine_->buffers().count});
   math().fill(vector("momentum"), 0);
+  math().finish();  // before the leader's pin goes
   if (!finite) return "the first parameters";
   return fmt::format("version {} of {}", pin.version(), place().name(context_.leading()));
 }

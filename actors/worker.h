@@ -42,6 +42,7 @@ class WorkerHost final : public ActorHost, public Rider {
   void update(std::span<const Pull> pulls) override;
   const VectorMath& coordination_math() const override { return metered_math_; }
   void write_buffers(std::span<std::byte> to) override;
+  std::unique_ptr<PendingCopy> begin_buffers(std::span<std::byte> to) override;
 
   // The front's side, from any thread.
   void deliver(const Packet& packet) override;

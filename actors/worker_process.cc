@@ -157,12 +157,13 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
   RunContext context(options, network, data, node.words());
   if (const auto home = Arena::creator(seat.segment)) context.home = *home;
   PACELINE_TRYV(prepare(context, options));
+  context.device->use_for(seat.rank);  // on this thread, too: what others share is opened here
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)
     segments.push_back(node.sibling(fmt::format("group{}", group)));
   PACELINE_TRY(auto arenas,
                GroupArenas::attach(*context.protocol, context.device->math(), network.layout(),
-                                   place, segments, context.state_bytes()));
+                                   place, segments, context.state_bytes(), context.slot_device()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();

@@ -231,6 +231,13 @@ const std::vector<Row>& train_option_table() {
            PACELINE_FIELD(run.begin_within)),
       count("restarts", "how often a worker that ends before its time is replaced",
             PACELINE_FIELD(run.restarts)),
+      word("slot-memory",
+           "where what workers publish lies: in the device's memory where devices can read each "
+           "other's, or in the host's",
+           std::vector<std::pair<std::string, SlotMemory>>{{"auto", SlotMemory::automatic},
+                                                           {"host", SlotMemory::host},
+                                                           {"device", SlotMemory::device}},
+           PACELINE_FIELD(run.slot_memory)),
       flag("slot-checksums",
            "check that nobody writes into published parameters: a pass more over them at every "
            "publish, two at every read",

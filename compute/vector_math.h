@@ -86,6 +86,9 @@ class VectorMath {
     copy(y, x);
     return nullptr;
   }
+  /// Waits until all that the calling thread has begun here has ended: before what it has written is
+  /// published, and before a pin of what it has read goes. Nothing where calls end before they return.
+  virtual void finish() const {}
   /// y *= a
   virtual void scale(Vector y, double a) const = 0;
   /// y += a x

@@ -8,7 +8,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -90,6 +92,13 @@ struct Arena::Mapping {
   int file = -1;         // kept open: the lock of a creator lives with it
   bool creator = false;  // has to remove the name
   bool huge_pages = false;
+  /// Of a slot, in this process.
+  struct Buffers {
+    std::atomic<std::byte*> first{nullptr};  // null: not to be had here yet
+    BufferMemory* memory = nullptr;          // of those elsewhere
+    std::unique_ptr<BufferBlock> block;
+  };
+  std::vector<Buffers> buffers;
 
   Mapping() = default;
   Mapping(const Mapping&) = delete;
@@ -102,6 +111,15 @@ struct Arena::Mapping {
   }
 
   ArenaHeader& header() const { return *static_cast<ArenaHeader*>(memory); }
+  SlotWords& words(std::size_t index) const {
+    PACELINE_CHECK(index < header().slots, "slot {} of {}", index, header().slots);
+    return header().slot(index);
+  }
+
+  Result<> furnish(const ArenaOptions& options);
+  Result<> furnish(BufferMemory* memory_elsewhere);
+  Result<> allocate(std::size_t index);
+  Result<> open(std::size_t index);
 
   /// Maps the segment behind `file`.
   Result<> map(std::size_t size, bool huge) {
@@ -115,6 +133,73 @@ struct Arena::Mapping {
   /// Puts the first pages in place where the kernel can (5.14).
   void populate(std::size_t first) { madvise(memory, first, MADV_POPULATE_WRITE); }
 };
+
+/// As the creator: lays everything out, and takes what lies elsewhere.
+Result<> Arena::Mapping::furnish(const ArenaOptions& options) {
+  write_layout(memory, options);
+  buffers = std::vector<Buffers>(options.slots.size());
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    buffers[i].memory = options.slots[i].memory;
+    if (options.slots[i].later) continue;
+    if (words(i).elsewhere != 0) PACELINE_TRYV(allocate(i));
+    PACELINE_TRYV(open(i));
+  }
+  complete_layout(memory);
+  return success();
+}
+
+/// As anybody else: borrows it.
+Result<> Arena::Mapping::furnish(BufferMemory* memory_elsewhere) {
+  buffers = std::vector<Buffers>(header().slots);
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    buffers[i].memory = memory_elsewhere;
+    if (words(i).later == 0) PACELINE_TRYV(open(i));
+  }
+  return success();
+}
+
+/// Of buffers elsewhere, and tells others where they are.
+Result<> Arena::Mapping::allocate(std::size_t index) {
+  SlotWords& slot = words(index);
+  Buffers& own = buffers[index];
+  if (slot.bytes > 0) {
+    PACELINE_TRY(own.block, own.memory->allocate(kBuffers * slot.stride));
+    if (file >= 0) {  // not a local arena
+      PACELINE_TRY(const BufferHandle handle, own.memory->share(*own.block));
+      static_assert(sizeof handle.bytes == sizeof slot.handle);
+      std::memcpy(slot.handle, handle.bytes.data(), kHandleBytes);
+    }
+  }
+  slot.reserved.store(1);
+  return success();
+}
+
+Result<> Arena::Mapping::open(std::size_t index) {
+  SlotWords& slot = words(index);
+  Buffers& own = buffers[index];
+  if (own.first.load() != nullptr) return success();
+  auto* first = reinterpret_cast<std::byte*>(&slot) + slot.payload;
+  if (slot.elsewhere != 0 && slot.bytes > 0) {
+    if (own.block == nullptr && own.memory == nullptr)
+      return fail(std::errc::not_supported,
+                  "{}: slot {} lies in a device's memory, which this process has not been told to "
+                  "use: start both from the same options",
+                  segment, index);
+    if (own.block == nullptr) {
+      BufferHandle handle;
+      std::memcpy(handle.bytes.data(), slot.handle, kHandleBytes);
+      auto block = own.memory->borrow(handle, kBuffers * slot.stride);
+      if (!block)
+        return Error{block.error().code,
+                     fmt::format("{}: slot {} lies in memory that this process cannot borrow: {}",
+                                 segment, index, block.error().message)};
+      own.block = std::move(block).value();
+    }
+    first = own.block->data();
+  }
+  own.first.store(first);
+  return success();
+}
 
 Arena::Arena(std::unique_ptr<Mapping> mapping) : mapping_(std::move(mapping)) {}
 Arena::Arena(Arena&&) noexcept = default;
@@ -150,11 +235,12 @@ Result<Arena> Arena::create(const ArenaOptions& options) {
   mapping->populate(size.at_first);
   PACELINE_TRYV(paceline::reserve(mapping->file, options.name, 0, size.at_first));
   mapping->huge_pages = options.huge_pages && has_huge_pages(mapping->memory);
-  write_layout(mapping->memory, options);
+  PACELINE_TRYV(mapping->furnish(options));
   return Arena(std::move(mapping));
 }
 
-Result<Arena> Arena::attach(const std::string& segment, std::uint64_t layout_hash) {
+Result<Arena> Arena::attach(const std::string& segment, std::uint64_t layout_hash,
+                            BufferMemory* buffers) {
   auto mapping = std::make_unique<Mapping>();
   mapping->segment = segment;
   mapping->file = shm_open(segment.c_str(), O_RDWR, 0);
@@ -169,6 +255,7 @@ Result<Arena> Arena::attach(const std::string& segment, std::uint64_t layout_has
     return fail(std::errc::illegal_byte_sequence, "{} is truncated: {} bytes", segment, bytes);
   PACELINE_TRYV(mapping->map(bytes, true));
   PACELINE_TRYV(check_layout(mapping->memory, bytes, segment, layout_hash));
+  PACELINE_TRYV(mapping->furnish(buffers));
   mapping->populate(mapping->header().bytes_at_first);
   mapping->huge_pages = has_huge_pages(mapping->memory);
   return Arena(std::move(mapping));
@@ -184,7 +271,7 @@ Result<Arena> Arena::local(const ArenaOptions& options) {
     return fail_errno(errno, "arena {} cannot map {}", options.name, in_words(bytes));
   mapping->bytes = bytes;
   madvise(mapping->memory, bytes, MADV_NOHUGEPAGE);  // touching one slot shall not cost 2 MiB
-  write_layout(mapping->memory, options);
+  PACELINE_TRYV(mapping->furnish(options));
   return Arena(std::move(mapping));
 }
 
@@ -219,17 +306,45 @@ bool Arena::huge_pages() const { return mapping_->huge_pages; }
 std::size_t Arena::slots() const { return mapping_->header().slots; }
 
 Slot Arena::slot(std::size_t index) const {
-  PACELINE_CHECK(index < slots(), "slot {} of {}", index, slots());
-  return Slot(&mapping_->header().slot(index));
+  return Slot(&mapping_->words(index), mapping_->buffers[index].first.load());
 }
 
 Result<> Arena::reserve(std::size_t index) {
-  PACELINE_CHECK(index < slots(), "slot {} of {}", index, slots());
+  SlotWords& words = mapping_->words(index);
+  if (words.reserved.load() != 0) return mapping_->open(index);
+  if (words.elsewhere != 0) {
+    PACELINE_CHECK(mapping_->creator || mapping_->file < 0, "{}, slot {}: not the creator",
+                   segment(), index);
+    PACELINE_TRYV(mapping_->allocate(index));
+  } else if (mapping_->file >= 0) {
+    const auto [begin, bytes] = mapping_->header().buffers(index);
+    const std::string name = fmt::format("{}, slot {},", segment(), index);
+    PACELINE_TRYV(check_room(mapping_->file, name, bytes));
+    PACELINE_TRYV(paceline::reserve(mapping_->file, name, begin, bytes));
+  }
+  words.reserved.store(1);
+  return mapping_->open(index);
+}
+
+bool Arena::is_reserved(std::size_t index) const {
+  return mapping_->words(index).reserved.load() != 0;
+}
+
+Result<> Arena::open(std::size_t index) const {
+  PACELINE_CHECK(is_reserved(index), "{}, slot {}: nobody has reserved it", segment(), index);
+  return mapping_->open(index);
+}
+
+std::span<std::byte> Arena::memory_at_first() const {
+  return {static_cast<std::byte*>(mapping_->memory), mapping_->header().bytes_at_first};
+}
+
+std::span<std::byte> Arena::memory_for_later(std::size_t index) const {
+  const SlotWords& words = mapping_->words(index);
+  if (words.elsewhere != 0 || words.later == 0) return {};
   const auto [begin, bytes] = mapping_->header().buffers(index);
-  if (mapping_->file < 0 || begin < mapping_->header().bytes_at_first) return success();
-  const std::string name = fmt::format("{}, slot {},", segment(), index);
-  PACELINE_TRYV(check_room(mapping_->file, name, bytes));
-  return paceline::reserve(mapping_->file, name, begin, bytes);
+  return {static_cast<std::byte*>(mapping_->memory) + begin,
+          round_up(bytes, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)))};
 }
 
 std::size_t Arena::mailboxes() const { return mapping_->header().mailboxes; }

@@ -8,6 +8,8 @@
 //        pid and start time; what does not match is one clear error (SL-6).
 //   AR-4 The creator removes the name when it ends; what a killed one left behind, the next
 //        create() sweeps. The name of a living creator is never removed.
+//   AR-5 The buffers of a slot whose shape names a BufferMemory lie there: the creator allocates them,
+//        every other process borrows them.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/net/buffer_memory.h"
 #include "paceline/net/mailbox.h"
 #include "paceline/net/process.h"
 #include "paceline/net/slot.h"
@@ -28,6 +31,7 @@ namespace paceline {
 struct SlotShape {
   std::size_t bytes = 0;  ///< of one buffer's payload
   bool later = false;     ///< no memory until Arena::reserve(): nobody loans it before that
+  BufferMemory* memory = nullptr;  ///< where its buffers lie, outliving the arena; null: in it
 };
 
 struct MailboxShape {
@@ -53,7 +57,9 @@ class Arena {
   static Result<Arena> create(const ArenaOptions& options);
   /// @param segment      another arena's segment()
   /// @param layout_hash  must equal the creator's
-  static Result<Arena> attach(const std::string& segment, std::uint64_t layout_hash);
+  /// @param buffers      borrows what lies elsewhere (AR-5), and outlives the arena; null: nothing does
+  static Result<Arena> attach(const std::string& segment, std::uint64_t layout_hash,
+                              BufferMemory* buffers = nullptr);
   /// The same layout in this process's private memory, under no name and of small pages: for many
   /// slots in one process. Memory is taken as it is first written.
   static Result<Arena> local(const ArenaOptions& options);
@@ -72,9 +78,18 @@ class Arena {
   bool huge_pages() const;  ///< whether the system gave any
   std::size_t slots() const;
   Slot slot(std::size_t index) const;  ///< a view, valid as long as the arena
-  /// Takes the memory of a slot for later; nothing happens where that has been done.
+  /// Takes the memory of a slot for later, and opens it; where that has been done, opens it alone.
   /// @return no_space_on_device, saying what is needed and what there is
+  /// @pre of buffers elsewhere: this is the creator
   Result<> reserve(std::size_t index);
+  bool is_reserved(std::size_t index) const;  ///< whether the slot has memory, in whatever process
+  /// Gets this process the buffers of a slot for later that another one has reserved: views made
+  /// before that pin nothing. One call for a slot at a time; of a slot that is open nothing happens.
+  Result<> open(std::size_t index) const;
+  /// What lies in the arena and has memory from the beginning.
+  std::span<std::byte> memory_at_first() const;
+  /// The buffers of a slot for later that lie in the arena: whole pages.
+  std::span<std::byte> memory_for_later(std::size_t index) const;
   std::size_t mailboxes() const;
   Mailbox mailbox(std::size_t index) const;  ///< a view, valid as long as the arena
   std::span<std::byte> board() const;        ///< [board_bytes], valid as long as the arena

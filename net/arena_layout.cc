@@ -12,7 +12,7 @@ namespace {
 constexpr char kMagicText[] = {'P', 'A', 'C', 'E', 'L', 'I', 'N', 'E'};
 constexpr auto kMagic = std::bit_cast<std::uint64_t>(kMagicText);
 constexpr std::uint64_t kByteOrder = 0x0102030405060708;
-constexpr std::uint64_t kLayoutVersion = 3;
+constexpr std::uint64_t kLayoutVersion = 4;
 
 // Far above any use, and their products and sums stay below 2^64.
 constexpr std::size_t kMostSlots = std::size_t{1} << 20;
@@ -68,6 +68,11 @@ Result<ArenaBytes> layout_bytes(const ArenaOptions& options) {
     if (shape.bytes > kMostBytes)
       return fail(std::errc::invalid_argument, "arena {}: a slot of {} bytes: at most {}",
                   options.name, shape.bytes, kMostBytes);
+    if (shape.memory != nullptr && options.checksums)
+      return fail(std::errc::invalid_argument,
+                  "arena {}: checksums are of buffers that lie in the arena, not elsewhere",
+                  options.name);
+    if (shape.memory != nullptr) continue;
     const std::size_t buffers = kBuffers * round_up(shape.bytes, kCacheLine);
     if (shape.later)
       later += round_up(buffers, page_bytes());
@@ -108,14 +113,19 @@ void write_layout(void* memory, const ArenaOptions& options) {
     std::size_t& at = options.slots[i].later ? later : end;
     words->bytes = options.slots[i].bytes;
     words->stride = round_up(words->bytes, kCacheLine);
-    words->payload = from(words, at);
     words->pins = header->pins;
     words->checksums = options.checksums ? 1 : 0;
+    words->later = options.slots[i].later ? 1 : 0;
+    words->elsewhere = options.slots[i].memory != nullptr ? 1 : 0;
+    if (words->elsewhere != 0) continue;
+    words->reserved.store(1 - words->later);
+    words->payload = from(words, at);
     at += kBuffers * words->stride;
     if (options.slots[i].later) at = round_up(at, page_bytes());
   }
-  header->magic.store(kMagic);
 }
+
+void complete_layout(void* memory) { static_cast<ArenaHeader*>(memory)->magic.store(kMagic); }
 
 Result<> check_layout(void* memory, std::size_t bytes, const std::string& segment,
                       std::uint64_t layout_hash) {
@@ -163,8 +173,10 @@ Result<> check_layout(void* memory, std::size_t bytes, const std::string& segmen
   if (header->board_bytes > kMostBytes || header->board_end() > bytes) return damaged("the board");
   for (std::size_t i = 0; i < header->slots; ++i) {
     const SlotWords& words = header->slot(i);
-    if (words.pins != header->pins || words.bytes > words.stride || words.stride > kMostBytes ||
-        words.payload > room(&words) || kBuffers * words.stride > room(&words) - words.payload)
+    if (words.pins != header->pins || words.bytes > words.stride || words.stride > kMostBytes)
+      return damaged("a slot");
+    if (words.elsewhere == 0 &&
+        (words.payload > room(&words) || kBuffers * words.stride > room(&words) - words.payload))
       return damaged("a slot");
   }
   for (std::size_t i = 0; i < header->mailboxes; ++i) {

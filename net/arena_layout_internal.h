@@ -76,8 +76,11 @@ struct ArenaBytes {
 /// @return how large the arena is; invalid_argument when it is out of all bounds
 Result<ArenaBytes> layout_bytes(const ArenaOptions& options);
 
-/// Lays the arena out in zeroed memory of layout_bytes().
+/// Lays the arena out in zeroed memory of layout_bytes(), but for the magic and the handles of buffers
+/// elsewhere.
 void write_layout(void* memory, const ArenaOptions& options);
+/// Writes the magic (AL-1).
+void complete_layout(void* memory);
 
 /// Whether the segment can be used by this build and holds vectors of `layout_hash` (SL-6).
 /// @param bytes    of the mapping

@@ -65,8 +65,8 @@ std::uint64_t checksum(std::span<const std::byte> bytes) {
 }
 
 /// Whether a pinned buffer holds what was published in it; if not, counts that in `found`.
-bool check(SlotWords& words, std::size_t buffer, Word& found) {
-  if (checksum(words.buffer(buffer)) == words.sum[buffer].load()) return true;
+bool check(SlotWords& words, std::byte* buffers, std::size_t buffer, Word& found) {
+  if (checksum(words.buffer(buffers, buffer)) == words.sum[buffer].load()) return true;
   words.damaged_version.store(words.held[buffer].load());
   found.fetch_add(1);
   return false;
@@ -77,11 +77,15 @@ bool check(SlotWords& words, std::size_t buffer, Word& found) {
 // ---- Pin ----
 
 Pin::Pin(Pin&& other) noexcept
-    : words_(other.words_), word_(std::exchange(other.word_, nullptr)), buffer_(other.buffer_) {}
+    : words_(other.words_),
+      buffers_(other.buffers_),
+      word_(std::exchange(other.word_, nullptr)),
+      buffer_(other.buffer_) {}
 
 Pin& Pin::operator=(Pin&& other) noexcept {
   Pin moved(std::move(other));
   std::swap(words_, moved.words_);
+  std::swap(buffers_, moved.buffers_);
   std::swap(word_, moved.word_);
   std::swap(buffer_, moved.buffer_);
   return *this;  // what this held before goes with `moved`
@@ -89,7 +93,7 @@ Pin& Pin::operator=(Pin&& other) noexcept {
 
 Pin::~Pin() {
   if (word_ == nullptr) return;
-  if (words_->checksums != 0) check(*words_, buffer_, words_->changed);
+  if (words_->checksums != 0) check(*words_, buffers_, buffer_, words_->changed);
   // Release: partners are the scan in Slot::loan() and the next claim(), both stronger.
   word_->store(0, std::memory_order_release);
 }
@@ -98,17 +102,20 @@ std::uint64_t Pin::version() const { return word_ == nullptr ? 0 : words_->held[
 
 std::span<const std::byte> Pin::bytes() const {
   if (word_ == nullptr) return {};
-  return words_->buffer(buffer_);
+  return words_->buffer(buffers_, buffer_);
 }
 
 // ---- Loan ----
 
 Loan::Loan(Loan&& other) noexcept
-    : words_(std::exchange(other.words_, nullptr)), buffer_(other.buffer_) {}
+    : words_(std::exchange(other.words_, nullptr)),
+      buffers_(other.buffers_),
+      buffer_(other.buffer_) {}
 
 Loan& Loan::operator=(Loan&& other) noexcept {
   Loan moved(std::move(other));
   std::swap(words_, moved.words_);
+  std::swap(buffers_, moved.buffers_);
   std::swap(buffer_, moved.buffer_);
   return *this;
 }
@@ -117,7 +124,7 @@ Loan::~Loan() {
   if (words_ != nullptr) words_->loaned.store(0);
 }
 
-std::span<std::byte> Loan::bytes() const { return words_->buffer(buffer_); }
+std::span<std::byte> Loan::bytes() const { return words_->buffer(buffers_, buffer_); }
 
 std::uint64_t Loan::publish() && {
   const std::uint64_t newest = words_->newest.load();  // this writer's own last publish
@@ -138,6 +145,7 @@ std::uint64_t Loan::publish_as(std::uint64_t version) && {
 // ---- Slot ----
 
 std::size_t Slot::bytes() const { return words_->bytes; }
+bool Slot::is_elsewhere() const { return words_->elsewhere != 0; }
 std::uint64_t Slot::version() const {
   // The newest buffer is never written, so its version holds as long as it is the newest.
   for (std::uint64_t newest = words_->newest.load();;) {
@@ -155,6 +163,7 @@ std::optional<Loan> Slot::loan() const {
   // A word of another process is what a writer that was killed left behind.
   PACELINE_CHECK(owner_of(words_->loaned.load()) != own_word(),
                  "a second loan while the first is out");
+  PACELINE_CHECK(buffers_ != nullptr, "a loan of a slot whose buffers this process has not got");
   bool taken[kBuffers + 1] = {};  // buffer_of() has two bits
   const std::uint64_t newest = words_->newest.load();
   if (publication_of(newest) != 0) taken[buffer_of(newest)] = true;
@@ -164,7 +173,7 @@ std::optional<Loan> Slot::loan() const {
     if (taken[buffer]) continue;
     words_->loaned.store(own_word() | buffer);
     words_->held[buffer].store(0);
-    return Loan(words_, buffer);
+    return Loan(words_, buffers_, buffer);
   }
   words_->busy.fetch_add(1);
   return std::nullopt;
@@ -172,7 +181,7 @@ std::optional<Loan> Slot::loan() const {
 
 Pin Slot::pin() const {
   std::uint64_t newest = words_->newest.load();
-  if (publication_of(newest) == 0) return {};
+  if (publication_of(newest) == 0 || buffers_ == nullptr) return {};
   Word* word = claim(words_->pin_words(), own_word() | buffer_of(newest));
   if (word == nullptr) return {};
   // Each further turn means that a version was published since the last: readers never wait for
@@ -184,11 +193,11 @@ Pin Slot::pin() const {
     word->store(own_word() | buffer_of(newest));
   }
   const std::size_t buffer = buffer_of(newest);
-  if (words_->checksums != 0 && !check(*words_, buffer, words_->refused)) {
+  if (words_->checksums != 0 && !check(*words_, buffers_, buffer, words_->refused)) {
     word->store(0);
     return {};
   }
-  return Pin(words_, word, buffer);
+  return Pin(words_, buffers_, word, buffer);
 }
 
 SlotDamage Slot::damage() const {

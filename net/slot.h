@@ -12,6 +12,8 @@
 //   SL-8 In an arena with checksums a buffer carries that of what was published in it. A pin of a
 //        buffer that does not match is refused; one that no longer matches when its pin goes was
 //        used, and is counted as well.
+//   SL-9 Buffers may lie outside the arena, in a BufferMemory: words and pins stay in the arena, and
+//        each process has the bytes at an address of its own. Who has not got them pins nothing.
 // A slot has one loan at a time: a second one while the first is out is a bug and aborts. A process
 // that pins or loans was started by exec, not by fork alone (this_process() is read once).
 #pragma once
@@ -36,8 +38,8 @@ struct SlotDamage {
 };
 
 /// Keeps one version in place and unchanged while it lives. Move-only. Empty when nothing was
-/// published yet, when all pin words are taken, or when the checksum does not match. May outlive its
-/// Slot and a move of its Arena, not the Arena's end.
+/// published yet, when all pin words are taken, when the checksum does not match, or when this process
+/// has not got the buffers (SL-9). May outlive its Slot and a move of its Arena, not the Arena's end.
 class Pin {
  public:
   Pin() = default;
@@ -45,15 +47,17 @@ class Pin {
   Pin& operator=(Pin&& other) noexcept;
   ~Pin();
   explicit operator bool() const { return word_ != nullptr; }
-  std::uint64_t version() const;             ///< 0 when empty
+  std::uint64_t version() const;  ///< 0 when empty
+  /// At their address in this process: outside the arena (SL-9) perhaps none that it may read itself.
   std::span<const std::byte> bytes() const;  ///< no bytes when empty
 
  private:
   friend class Slot;
-  Pin(SlotWords* words, std::atomic<std::uint64_t>* word, std::size_t buffer)
-      : words_(words), word_(word), buffer_(buffer) {}
+  Pin(SlotWords* words, std::byte* buffers, std::atomic<std::uint64_t>* word, std::size_t buffer)
+      : words_(words), buffers_(buffers), word_(word), buffer_(buffer) {}
 
   SlotWords* words_ = nullptr;
+  std::byte* buffers_ = nullptr;                // in this process, the first of three
   std::atomic<std::uint64_t>* word_ = nullptr;  // the pin; ours until we write 0
   std::size_t buffer_ = 0;
 };
@@ -75,9 +79,11 @@ class Loan {
 
  private:
   friend class Slot;
-  Loan(SlotWords* words, std::size_t buffer) : words_(words), buffer_(buffer) {}
+  Loan(SlotWords* words, std::byte* buffers, std::size_t buffer)
+      : words_(words), buffers_(buffers), buffer_(buffer) {}
 
   SlotWords* words_;
+  std::byte* buffers_;
   std::size_t buffer_;
 };
 
@@ -87,18 +93,21 @@ class Slot {
  public:
   Slot() = default;
   std::size_t bytes() const;      ///< of one buffer
+  bool is_elsewhere() const;      ///< whether the buffers lie outside the arena (SL-9)
   std::uint64_t version() const;  ///< the newest; 0: nothing published yet
   std::uint64_t busy() const;     ///< loans refused so far because readers held every other buffer
   /// @return nothing, and busy() grows, when readers hold every buffer but the newest
+  /// @pre this process has the buffers: of a slot for later, since Arena::reserve() or open()
   std::optional<Loan> loan() const;
   Pin pin() const;
   SlotDamage damage() const;
 
  private:
   friend class Arena;
-  explicit Slot(SlotWords* words) : words_(words) {}
+  Slot(SlotWords* words, std::byte* buffers) : words_(words), buffers_(buffers) {}
 
   SlotWords* words_ = nullptr;
+  std::byte* buffers_ = nullptr;  // null: this process has not got them
 };
 
 /// Copies into a loaned buffer at memory speed.

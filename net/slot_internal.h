@@ -22,9 +22,10 @@ static_assert(Word::is_always_lock_free && sizeof(Word) == 8,
 
 inline constexpr std::size_t kCacheLine = 64;
 inline constexpr std::size_t kBuffers = 3;
+inline constexpr std::size_t kHandleBytes = 64;
 
 /// A slot's head. Its pin words follow directly, on cache lines of their own; its buffers lie
-/// further on in the same mapping. Zeroed memory is a slot that nothing was published in.
+/// further on in the same mapping, or elsewhere. Zeroed memory is a slot that nothing was published in.
 struct alignas(kCacheLine) SlotWords {
   // Written once, by the arena's creator.
   std::uint64_t bytes = 0;      // of one buffer's payload
@@ -32,6 +33,10 @@ struct alignas(kCacheLine) SlotWords {
   std::uint64_t payload = 0;    // from this head to the first buffer, in bytes
   std::uint64_t pins = 0;       // pin words that follow
   std::uint64_t checksums = 0;  // whether buffers carry them
+  std::uint64_t elsewhere = 0;  // whether the buffers lie outside the arena: then `payload` is 0
+  std::uint64_t later = 0;      // whether there is no memory at first
+  Word reserved = 0;            // whether there is now; written after the handle
+  std::byte handle[kHandleBytes] = {};  // of buffers elsewhere
 
   // Written by the slot's writer alone.
   alignas(kCacheLine) Word newest = 0;
@@ -47,8 +52,9 @@ struct alignas(kCacheLine) SlotWords {
   Word damaged_version = 0;
 
   std::span<Word> pin_words() { return {reinterpret_cast<Word*>(this + 1), pins}; }
-  std::span<std::byte> buffer(std::size_t index) {
-    return {reinterpret_cast<std::byte*>(this) + payload + index * stride, bytes};
+  /// @param first  where the buffers begin in this process
+  std::span<std::byte> buffer(std::byte* first, std::size_t index) const {
+    return {first + index * stride, bytes};
   }
 };
 

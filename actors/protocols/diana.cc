@@ -92,6 +92,7 @@ struct Diana {
       {
         Pin code = port.pin_held(port.self(), kCode);
         if (code) math.add_decoded(memory, alpha, code.bytes());
+        math.finish();
       }  // else it is damaged: the centre cannot read it either, and has everyone begin anew
       port.send(port.global(), Sent{sent}, round);
       std::optional<Next> next;
@@ -109,6 +110,7 @@ struct Diana {
       Pin z = co_await port.pin(port.global(), kParameters, next->version, patience(port));
       if (!z) port.record_missing(round, "parameters", {{port.global()}});
       if (z) math.copy(x, port.view(z));
+      math.finish();
       port.at_round(round);
     }
   }
@@ -168,6 +170,7 @@ struct Diana {
         if (!code) restart = true;
         if (!code) continue;
         math.add_decoded(mean, 1.0 / static_cast<double>(riding.size()), code.bytes());
+        math.finish();
       }
       math.copy(g, memory);
       math.axpy(g, 1, mean);

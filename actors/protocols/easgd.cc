@@ -78,6 +78,7 @@ struct Easgd {
           c = co_await port.pin(port.global(), kParameters, kNewest, patience(port));
         if (c) {
           port.math().difference(d, alpha, x, port.view(c));
+          port.math().finish();
           c = Pin();
           pushed = port.publish(kElastic, d);
           elastic = pushed != 0;
@@ -138,6 +139,7 @@ struct Easgd {
         Pin d = co_await port.pin(e.from(), kElastic, push->version, patience(port));
         if (!d) continue;  // it will be told again
         port.math().axpy(c, 1, port.view(d));
+        port.math().finish();
         port.publish(kParameters, c);  // when readers hold every buffer: with the next push
         port.count("elastic");
         taken[e.from()] = d.version();  // newer than told where another has the place already

@@ -13,7 +13,8 @@
 //   nonblocking  workers publish and offer at their own multiples of tau, and pull when a leader is
 //                announced: as a pass of its own if that came before the next gradient began, else
 //                fused into the step's update, after the gradient term, first local, then global.
-//                Nobody waits; a leader more than `staleness` versions old is skipped. Without
+//                Nobody waits, for the device's copy neither: what it has not copied at once is offered
+//                at a later boundary, as it was at its own. A leader more than `staleness` versions old is skipped. Without
 //                delays this is barrier bit for bit.
 // Single leader. With one group, or tau_G = tau, there are no local leaders: rounds come every
 // tau_G steps a worker, and only lambda_G pulls (as in the authors' code).
@@ -139,7 +140,13 @@ struct Lsgd {
     }
     /// False when readers held every buffer: nothing was published, nothing is offered.
     bool try_send(std::uint64_t round) {
-      const std::uint64_t version = port.publish(kParameters, port.x());
+      return offered(port.publish(kParameters, port.x()), round);
+    }
+    /// The same without waiting for the device; false also while it copies: to be tried again.
+    bool try_send_soon(std::uint64_t round) {
+      return offered(port.publish_soon(kParameters, port.x()), round);
+    }
+    bool offered(std::uint64_t version, std::uint64_t round) {
       if (version) send(version, round);
       return version != 0;
     }
@@ -242,7 +249,7 @@ struct Lsgd {
   static Task<> nonblocking_worker(Port<Lsgd> port, Offer& offer) {
     const std::uint64_t period = port.hyper().period(port.place());
     Announced announced;
-    bool due = false;  // an offer that readers have kept from being published
+    bool due = false;  // an offer that readers, or the device, have kept from being published
     for (std::uint64_t t = 1;; ++t) {
       for (bool more = true; more;) {
         auto lead = co_await port.receive<Lead>(0ns);
@@ -263,7 +270,7 @@ struct Lsgd {
         port.update(announced.take(port, pins));
       }
       due = due || t % period == 0;
-      if (due) due = !offer.try_send(announced.round);
+      if (due) due = !offer.try_send_soon(announced.round);
       port.send(port.leader(), Steps{1, 0}, announced.round);
     }
   }

@@ -306,6 +306,7 @@ void VirtualTime::Driver::send_back(const SimulatedRole& role, const Packet& pac
 
 void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) {
   role.task = {};
+  role.abandon();
   role.dead = true;
   if (std::exchange(role.claimed, false)) --claimed_;
   role.computing = nullptr;

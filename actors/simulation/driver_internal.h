@@ -39,6 +39,7 @@ class VirtualTime::Driver {
 
   struct SimulatedRole final : RoleHost {
     SimulatedRole(Driver& d, const RoleSetup& setup) : RoleHost(setup), driver(d) {}
+    ~SimulatedRole() override { abandon(); }
     bool start(GradientOp& op) override { return driver.start(*this, op); }
     bool start(ReceiveOp& op) override { return driver.start(*this, op); }
     bool start(PinOp& op) override { return driver.start(*this, op); }

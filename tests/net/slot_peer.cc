@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "net/far_memory.h"
 #include "net/hunt.h"
 #include "paceline/net/arena.h"
 
@@ -61,7 +62,8 @@ int run(std::string_view mode, const std::string& name) {
     say(arena.value().segment());
     wait_to_be_killed();
   }
-  auto arena = Arena::attach(name, kLayoutHash);
+  FarMemory far;  // where the arena says so
+  auto arena = Arena::attach(name, kLayoutHash, &far);
   if (!arena) {
     std::cerr << arena.error().message << std::endl;
     return 2;

@@ -1,4 +1,5 @@
-// Slots within one process; slot_process_test.cc has them between processes.
+// Slots within one process; slot_process_test.cc has them between processes. What holds for all holds
+// wherever their buffers lie: in the arena, or in memory beside it (SL-9).
 #include "paceline/net/slot.h"
 
 #include <gtest/gtest.h>
@@ -9,15 +10,33 @@
 #include <thread>
 #include <vector>
 
+#include "net/far_memory.h"
 #include "net/hunt.h"
 #include "paceline/net/arena.h"
 
 namespace paceline {
 namespace {
 
-Arena arena_of(std::size_t bytes, std::size_t pins = 0) {
-  return Arena::local({"test", 0, {{bytes}}, pins}).value();
+enum class Where { in_the_arena, elsewhere };
+
+class SlotIn : public testing::TestWithParam<Where> {
+ protected:
+  Arena arena_of(std::size_t bytes, std::size_t pins = 0) {
+    BufferMemory* memory = GetParam() == Where::elsewhere ? &far_ : nullptr;
+    return Arena::local({"test", 0, {{bytes, false, memory}}, pins}).value();
+  }
+
+ private:
+  FarMemory far_;
+};
+class SlotInDeathTest : public SlotIn {};
+
+std::string name_of(const testing::TestParamInfo<Where>& where) {
+  return where.param == Where::elsewhere ? "MemoryElsewhere" : "TheArena";
 }
+const auto kEverywhere = testing::Values(Where::in_the_arena, Where::elsewhere);
+INSTANTIATE_TEST_SUITE_P(Buffers, SlotIn, kEverywhere, name_of);
+INSTANTIATE_TEST_SUITE_P(Buffers, SlotInDeathTest, kEverywhere, name_of);
 
 std::uint64_t publish(Slot slot) {
   auto loan = slot.loan();
@@ -26,7 +45,7 @@ std::uint64_t publish(Slot slot) {
   return std::move(*loan).publish();
 }
 
-TEST(Slot, PinIsEmptyBeforeTheFirstPublish) {
+TEST_P(SlotIn, PinIsEmptyBeforeTheFirstPublish) {
   const Arena arena = arena_of(64);
   const Pin pin = arena.slot(0).pin();
   EXPECT_FALSE(pin);
@@ -35,7 +54,7 @@ TEST(Slot, PinIsEmptyBeforeTheFirstPublish) {
   EXPECT_EQ(arena.slot(0).version(), 0u);
 }
 
-TEST(Slot, VersionsGrowByOneWithEachPublish) {
+TEST_P(SlotIn, VersionsGrowByOneWithEachPublish) {
   const Arena arena = arena_of(64);
   for (std::uint64_t version = 1; version <= 10; ++version) {
     EXPECT_EQ(publish(arena.slot(0)), version);
@@ -44,7 +63,7 @@ TEST(Slot, VersionsGrowByOneWithEachPublish) {
   }
 }
 
-TEST(Slot, PublishAsJumps) {
+TEST_P(SlotIn, PublishAsJumps) {
   const Arena arena = arena_of(64);
   Slot slot = arena.slot(0);
   EXPECT_EQ(slot.loan()->bytes().size(), 64u);
@@ -53,7 +72,7 @@ TEST(Slot, PublishAsJumps) {
   EXPECT_EQ(publish(slot), 18u);
 }
 
-TEST(Slot, PublishAsMayGoBackAndTheLastPublishedIsStillTheNewest) {
+TEST_P(SlotIn, PublishAsMayGoBackAndTheLastPublishedIsStillTheNewest) {
   const Arena arena = arena_of(64);
   Slot slot = arena.slot(0);
   std::move(*slot.loan()).publish_as(9);
@@ -66,12 +85,12 @@ TEST(Slot, PublishAsMayGoBackAndTheLastPublishedIsStillTheNewest) {
   EXPECT_EQ(old.version(), 9u);
 }
 
-TEST(SlotDeathTest, PublishAsRefusesTheVersionOfNothing) {
+TEST_P(SlotInDeathTest, PublishAsRefusesTheVersionOfNothing) {
   const Arena arena = arena_of(64);
   EXPECT_DEATH(std::move(*arena.slot(0).loan()).publish_as(0), "version 0");
 }
 
-TEST(Slot, DroppedLoanLeavesTheNewestVersion) {
+TEST_P(SlotIn, DroppedLoanLeavesTheNewestVersion) {
   const Arena arena = arena_of(4096);
   Slot slot = arena.slot(0);
   publish(slot);
@@ -86,7 +105,7 @@ TEST(Slot, DroppedLoanLeavesTheNewestVersion) {
   EXPECT_EQ(publish(slot), 2u);
 }
 
-TEST(Slot, LoanIsRefusedAndCountedWhileReadersHoldEveryOtherBuffer) {
+TEST_P(SlotIn, LoanIsRefusedAndCountedWhileReadersHoldEveryOtherBuffer) {
   const Arena arena = arena_of(4096);
   Slot slot = arena.slot(0);
   std::array<Pin, 2> pins;
@@ -106,7 +125,7 @@ TEST(Slot, LoanIsRefusedAndCountedWhileReadersHoldEveryOtherBuffer) {
   EXPECT_EQ(slot.busy(), 2u);
 }
 
-TEST(Slot, ManyPinsOfOneVersionAreManyWords) {
+TEST_P(SlotIn, ManyPinsOfOneVersionAreManyWords) {
   const Arena arena = arena_of(64, 5);
   Slot slot = arena.slot(0);
   publish(slot);
@@ -120,7 +139,7 @@ TEST(Slot, ManyPinsOfOneVersionAreManyWords) {
   for (const Pin& pin : pins) EXPECT_TRUE(!pin || holds_version(pin.bytes(), 1));
 }
 
-TEST(Slot, MovedPinHoldsOnAndAssignedPinLetsGo) {
+TEST_P(SlotIn, MovedPinHoldsOnAndAssignedPinLetsGo) {
   const Arena arena = arena_of(64, 1);
   Slot slot = arena.slot(0);
   publish(slot);
@@ -136,7 +155,7 @@ TEST(Slot, MovedPinHoldsOnAndAssignedPinLetsGo) {
   EXPECT_TRUE(slot.pin());
 }
 
-TEST(Slot, MovedLoanPublishesOnce) {
+TEST_P(SlotIn, MovedLoanPublishesOnce) {
   const Arena arena = arena_of(64);
   Slot slot = arena.slot(0);
   std::optional<Loan> first = slot.loan();
@@ -150,13 +169,13 @@ TEST(Slot, MovedLoanPublishesOnce) {
   EXPECT_EQ(slot.version(), 1u);
 }
 
-TEST(Slot, EmptyBlockCarriesVersionsToo) {
+TEST_P(SlotIn, EmptyBlockCarriesVersionsToo) {
   const Arena arena = arena_of(0);
   EXPECT_EQ(publish(arena.slot(0)), 1u);
   EXPECT_TRUE(arena.slot(0).pin().bytes().empty());
 }
 
-TEST(Slot, ClearedPinsAreOfOneProcessOnly) {
+TEST_P(SlotIn, ClearedPinsAreOfOneProcessOnly) {
   Arena arena = arena_of(64, 2);
   Slot slot = arena.slot(0);
   publish(slot);
@@ -169,7 +188,7 @@ TEST(Slot, ClearedPinsAreOfOneProcessOnly) {
   EXPECT_TRUE(holds_version(pin.bytes(), 1));
 }
 
-TEST(SlotDeathTest, SecondLoanWhileTheFirstIsOutAborts) {
+TEST_P(SlotInDeathTest, SecondLoanWhileTheFirstIsOutAborts) {
   const Arena arena = arena_of(64);
   const auto loan = arena.slot(0).loan();
   EXPECT_DEATH(arena.slot(0).loan(), "a second loan");
@@ -177,7 +196,7 @@ TEST(SlotDeathTest, SecondLoanWhileTheFirstIsOutAborts) {
 
 // Random single-threaded sequences, against the rule book: every pinned version stays whole, a loan
 // is refused exactly when the pins and the newest cover all three buffers (SL-1, SL-2).
-TEST(Slot, RandomSequencesKeepEveryPinnedVersion) {
+TEST_P(SlotIn, RandomSequencesKeepEveryPinnedVersion) {
   std::mt19937_64 random(test_seed());
   for (int round = 0; round < 200; ++round) {
     const Arena arena = arena_of(256, 6);
@@ -219,7 +238,7 @@ TEST(Slot, RandomSequencesKeepEveryPinnedVersion) {
 }
 
 // The hunt for torn reads among threads; under ThreadSanitizer it hunts for races as well.
-TEST(Slot, ReaderNeverSeesAHalfWrittenVersion) {
+TEST_P(SlotIn, ReaderNeverSeesAHalfWrittenVersion) {
   const auto seed = test_seed();
   for (const std::size_t bytes : {64, 16 << 10}) {
     const Arena arena = arena_of(bytes);
@@ -324,12 +343,20 @@ TEST_F(ChecksummedSlot, CountsWhatChangesWhileItIsPinned) {
   EXPECT_EQ(slot.damage(), (SlotDamage{0, 2, 1}));
 }
 
-TEST(Slot, WithoutChecksumsTakesWhatIsThere) {
+TEST_P(SlotIn, WithoutChecksumsTakesWhatIsThere) {
   const Arena arena = arena_of(4096);
   publish(arena.slot(0));
   const_cast<std::byte&>(arena.slot(0).pin().bytes()[5]) ^= std::byte{4};  // NOLINT: what is tested
   EXPECT_TRUE(arena.slot(0).pin());
   EXPECT_EQ(arena.slot(0).damage(), SlotDamage{});
+}
+
+TEST_P(SlotIn, SaysWhereItsBuffersAre) {
+  const Arena arena = arena_of(64);
+  EXPECT_EQ(arena.slot(0).is_elsewhere(), GetParam() == Where::elsewhere);
+  const std::byte* buffer = arena.slot(0).loan()->bytes().data();
+  const std::byte* words = arena.memory_at_first().data();
+  EXPECT_EQ(buffer >= words && buffer < words + arena.bytes(), GetParam() == Where::in_the_arena);
 }
 
 TEST(Slot, CopyBlockCopiesEveryByte) {
