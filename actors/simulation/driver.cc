@@ -28,6 +28,7 @@ bool VirtualTime::Driver::start(SimulatedRole& role, PinOp& op) {
   const Slot held = here ? slot(op.slot) : mirror(role.group, op.slot).slot;
   const bool fresh = here || op.at_least != kNewest || op.within.count() == 0;
   if (fresh && (op.at_least == kNewest || held.version() >= op.at_least)) op.got = held.pin();
+  meter(role, op);
   if (op.got || here || op.within.count() == 0) return true;
   Mirror& m = mirror(role.group, op.slot);
   const bool missed = m.reading && op.at_least != kNewest;
@@ -36,6 +37,15 @@ bool VirtualTime::Driver::start(SimulatedRole& role, PinOp& op) {
   read(role, op.slot, op.at_least);
   park(role, op.within);
   return false;
+}
+
+void VirtualTime::Driver::meter(const SimulatedRole& reader, const PinOp& op) {
+  const Address self = reader.self();
+  if (!op.got || op.slot.owner == self) return;
+  if (!plan_.protocol->kind(plan_.place.role(self)).whole_vectors) return;
+  const std::uint64_t bytes = op.part ? op.part : op.got.bytes().size();
+  moved_[self.index].received += bytes;
+  moved_[op.slot.owner.index].sent += bytes;
 }
 
 void VirtualTime::Driver::send(SimulatedRole& from, Address to, const Packet& packet) {
@@ -243,6 +253,7 @@ bool VirtualTime::Driver::serve(const Mirror& m, SlotRef ref, std::uint32_t wait
   if (role.dead || !role.pinning || role.pinning->slot != ref) return true;  // it gave up
   PinOp& op = *role.pinning;
   if (op.at_least == kNewest || m.slot.version() >= op.at_least) op.got = m.slot.pin();
+  meter(role, op);
   if (!op.got && !last_chance) return false;
   wake(role);
   return true;

@@ -108,6 +108,7 @@ class VirtualTime::Driver {
     }
     return role.claimed;
   }
+  void meter(const SimulatedRole& reader, const PinOp& op);
   Mirror& mirror(std::uint32_t group, SlotRef ref);
   void record(const SimulatedRole& role, const Event& event);
   /// The newest parameters of who leads; empty while nobody has published any.
@@ -157,6 +158,7 @@ class VirtualTime::Driver {
   std::uint32_t alive_ = 0;  // or to be replaced
   Rank leader_ = kNobody;    // elected last
   Traffic traffic_;
+  std::vector<Moved> moved_;  // by role
   std::vector<Record> records_;
   std::vector<Occurrence> heap_;
   std::vector<Packet> packets_;

@@ -47,6 +47,7 @@ void VirtualTime::Driver::enliven(SimulatedRole& role) {
 Result<> VirtualTime::Driver::furnish() {
   const Place& place = plan_.place;
   std::vector<ArenaOptions> options(place.groups);
+  moved_.resize(place.roles());
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address self{i};
     auto role = make(self, 0);
@@ -101,6 +102,7 @@ bool VirtualTime::ended(Address who) const { return driver_->roles_[who.index]->
 nanoseconds VirtualTime::now() const { return nanoseconds(driver_->now_); }
 std::uint64_t VirtualTime::events() const { return driver_->events_; }
 const Traffic& VirtualTime::traffic() const { return driver_->traffic_; }
+const Moved& VirtualTime::moved(Address who) const { return driver_->moved_[who.index]; }
 const std::vector<VirtualTime::Record>& VirtualTime::records() const { return driver_->records_; }
 
 std::uint64_t VirtualTime::steps() const {

@@ -64,6 +64,13 @@ struct VirtualRun {
   Conditions conditions;
 };
 
+/// What one role has sent and received: pins of others' slots by workers and centres, wherever they
+/// lie, by the bytes that they read. Leaders only name slots.
+struct Moved {
+  std::uint64_t sent = 0, received = 0;
+  std::uint64_t bytes() const { return sent + received; }
+};
+
 struct Traffic {
   std::uint64_t messages = 0, message_bytes = 0;  ///< payloads sent
   std::uint64_t reads = 0, read_bytes = 0;        ///< of slots of other groups
@@ -88,6 +95,7 @@ class VirtualTime {
   nanoseconds now() const;
   std::uint64_t events() const;  ///< that were worked off
   const Traffic& traffic() const;
+  const Moved& moved(Address who) const;
   std::uint64_t steps() const;                       ///< of all workers
   std::uint64_t count(std::string_view name) const;  ///< summed over the roles
   struct Record {
