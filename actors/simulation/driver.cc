@@ -11,6 +11,8 @@ bool VirtualTime::Driver::start(SimulatedRole& role, GradientOp& op) {
   Time time = plan_.conditions.step.count();
   if (plan_.conditions.spread_percent)
     time = stretched(time + time * role.slowness_percent / 100, 10);
+  if (plan_.conditions.compute.varies())
+    time = plan_.conditions.compute.draw(nanoseconds(time), role.self().index, chance_).count();
   schedule(now_ + time, role.self().index, Kind::ready, role.generation);
   return false;
 }
@@ -52,7 +54,15 @@ void VirtualTime::Driver::send(SimulatedRole& from, Address to, const Packet& pa
   ++traffic_.messages;
   traffic_.message_bytes += packet.bytes;
   if (chance_.below(1'000'000) < plan_.conditions.lost_per_million) return;
-  const Time arrival = now_ + delay(from.group, plan_.place.group(to));
+  const std::uint32_t to_group = plan_.place.group(to);
+  if (parted_until(from.group, to_group) > now_) return;
+  const Time arrival = now_ + delay(from.group, to_group);
+  if (plan_.conditions.reordered_per_million > 0 &&
+      chance_.below(1'000'000) < plan_.conditions.reordered_per_million) {
+    const Time late = stretched(arrival + 1 - now_, 300) + now_;
+    from.last_late = std::max(from.last_late, late);
+    return post(late, to, packet);
+  }
   from.last_arrival = std::max(from.last_arrival, arrival);
   post(from.last_arrival, to, packet);
 }
@@ -95,7 +105,8 @@ void VirtualTime::Driver::read(SimulatedRole& role, SlotRef ref, std::uint64_t a
   if (m.reading || m.slot.version() >= at_least) return;
   m.reading = true;
   ++traffic_.reads;
-  schedule(now_ + delay(role.group, owner), role.self().index, Kind::sample,
+  const Time sent = std::max(now_, parted_until(role.group, owner));
+  schedule(sent + delay(role.group, owner), role.self().index, Kind::sample,
            keep(reads_, free_reads_, Read{role.group, ref}));
 }
 
@@ -130,19 +141,33 @@ VirtualTime::Driver::Time VirtualTime::Driver::delay(std::uint32_t from_group,
                    c.jitter_percent);
 }
 
+VirtualTime::Driver::Time VirtualTime::Driver::parted_until(std::uint32_t a,
+                                                            std::uint32_t b) const {
+  Time until = 0;
+  if (a == b) return until;
+  for (const Conditions::Partition& p : plan_.conditions.partitions)
+    if ((p.group == a || p.group == b) && p.from.count() <= now_ && now_ < p.until.count())
+      until = std::max<Time>(until, p.until.count());
+  return until;
+}
+
 void VirtualTime::Driver::post(Time at, Address to, const Packet& packet) {
   schedule(at, to.index, Kind::deliver, keep(packets_, free_packets_, packet));
 }
 
 // ---- what happens ----
 
-void VirtualTime::Driver::run() {
+void VirtualTime::Driver::run(nanoseconds every, const std::function<bool()>& go_on) {
   for (auto it = roles_.rbegin(); it != roles_.rend(); ++it) {
     if ((*it)->dead) continue;  // leaders, who come last, listen before workers talk
     (*it)->task.resume();
     settle(**it);
   }
+  Time next = every.count();
   while (alive_ > 0 && turn()) {
+    if (!go_on || now_ < next) continue;
+    next = now_ + every.count();
+    if (!go_on()) break;
   }
   for (auto& role : roles_) role->task = {};
 }
@@ -326,8 +351,9 @@ void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) 
   const Place& place = plan_.place;
   const Address self = role.self();
   role.gone = gone_packet(self, crashed, returns);
-  role.known_dead_at = std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
-                                role.last_arrival);  // after all that it sent (RH-3)
+  role.known_dead_at =
+      std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
+               std::max(role.last_arrival, role.last_late));  // after all that it sent (RH-3)
   for (Packet p; role.inbox.take({}, p);) send_back(role, p);
   if (place.role(self) == Role::worker)
     tell_leaders(role, role.known_dead_at, role.gone);
