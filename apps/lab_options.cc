@@ -199,6 +199,7 @@ std::vector<OptionName> lab_option_names() {
       {"momentum", "M", "of protocols that have it (default 0.9)"},
       {"batch", "N", "rows of a gradient (default 0: exact local gradients)"},
       {"iterations", "N", "steps of a worker at most (default 20000); stagnation ends earlier"},
+      {"stagnation", "N", "iterations without progress that end a run (default 2000; 0: none do)"},
       {"seed", "N", "(default 1)"},
       {"reference", "", "the optimum by a direct solver, and distances to it"},
       {"json", "", "standard output is JSON alone"},
@@ -250,6 +251,7 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   reader.real("lr", t.learning_rate, 1e-300, 1e9).real("momentum", t.momentum, 0, 0.999999);
   reader.count("batch", t.batch, 0, 1'000'000'000)
       .count("iterations", t.iterations, 1, 1'000'000'000);
+  reader.count("stagnation", t.stagnation, 0, 1'000'000'000);
   reader.count("seed", t.seed, 0, ~0ull).real("spread", t.spread, 0, 1e6);
   PACELINE_TRYV(read_conditions(reader, t.conditions));
   o.problem.seed = t.seed;

@@ -8,16 +8,20 @@
 namespace paceline {
 namespace {
 
-constexpr std::uint64_t kEvery = 50;   // iterations from sample to sample
-constexpr std::size_t kPatience = 40;  // samples without progress
-constexpr double kProgress = 0.99;     // of the best distance, or gap, so far
-constexpr double kFar = 1e8;           // times the first objective: diverged
+constexpr std::uint64_t kEvery = 50;  // iterations from sample to sample
+constexpr double kProgress = 0.99;    // of the best distance, or gap, so far
+constexpr double kFar = 1e6;          // times the first objective: diverged
 
 class Watch {
  public:
   Watch(const Problem& problem, const std::vector<double>& optimum, const VirtualRun& run,
-        VirtualTime& time, TrialResult& result)
-      : problem_(problem), optimum_(optimum), run_(run), time_(time), result_(result) {}
+        VirtualTime& time, TrialResult& result, std::uint64_t stagnation)
+      : problem_(problem),
+        optimum_(optimum),
+        run_(run),
+        time_(time),
+        result_(result),
+        stagnation_(stagnation) {}
 
   /// @return whether it is worth going on
   bool look() {
@@ -47,8 +51,8 @@ class Watch {
     const double now = s.distance_squared ? *s.distance_squared : s.objective;
     const bool better = s.distance_squared ? now < kProgress * best_
                                            : now < best_ - 1e-9 * (std::abs(best_) + 1e-300);
-    if (better || result_.samples.size() == 1) best_ = now, since_ = 0;
-    return ++since_ <= kPatience;
+    if (better || result_.samples.size() == 1) best_ = now, since_ = s.iterations;
+    return stagnation_ == 0 || s.iterations - since_ <= stagnation_;
   }
 
   std::vector<double> point() {
@@ -76,8 +80,9 @@ class Watch {
   const VirtualRun& run_;
   VirtualTime& time_;
   TrialResult& result_;
+  const std::uint64_t stagnation_;
   double first_ = 0, best_ = 0;
-  std::size_t since_ = 0;
+  std::uint64_t since_ = 0;  // the iteration of the best
 };
 
 }  // namespace
@@ -112,7 +117,7 @@ Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>&
   run.conditions = o.conditions;
   run.conditions.horizon = std::chrono::hours(24 * 365);
   PACELINE_TRY(VirtualTime time, VirtualTime::create(run));
-  Watch watch(problem, optimum, run, time, result);
+  Watch watch(problem, optimum, run, time, result, o.stagnation);
   watch.look();
   time.run(kEvery * o.conditions.step, [&] { return watch.look(); });
   if (!result.diverged) watch.look();

@@ -19,6 +19,7 @@ struct TrialOptions {
   std::size_t batch = 0;     ///< rows of a gradient; 0: exact
   double spread = 1;         ///< how far apart workers begin where f is not convex
   std::uint64_t iterations = 20'000, seed = 1;
+  std::uint64_t stagnation = 2000;  ///< iterations without progress that end it; 0: none do
   Conditions conditions;
 };
 
