@@ -193,6 +193,8 @@ class Port {
           return op.loss;
         }};
   }
+  /// The rate that the next update() will take.
+  double learning_rate() const { return host_->learning_rate(); }
   /// x -= strength (x - leader)
   void pull(ConstVector leader, double strength) const { host_->pull({leader, strength}); }
 
@@ -220,6 +222,13 @@ class Port {
   auto pin(Address owner, std::uint32_t slot, std::uint64_t at_least, nanoseconds within) const {
     return detail::Awaiting<PinOp, Pin>{*host_,
                                         {{}, {owner, slot}, at_least, within, {}},
+                                        [](RoleHost&, PinOp& op) { return std::move(op.got); }};
+  }
+  /// The same of a slot of which only `bytes` will be read: what is metered, where that is.
+  auto pin_part(Address owner, std::uint32_t slot, std::uint64_t at_least, std::size_t bytes,
+                nanoseconds within) const {
+    return detail::Awaiting<PinOp, Pin>{*host_,
+                                        {{}, {owner, slot}, at_least, within, {}, bytes},
                                         [](RoleHost&, PinOp& op) { return std::move(op.got); }};
   }
   /// Pins the newest that this node holds, at once; empty when it holds none.

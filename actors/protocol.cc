@@ -9,9 +9,13 @@ namespace {
 
 const auto& table() {
   static const std::array all = {
-      describe_lsgd(),
-      describe_easgd(),
-      describe_diana(),
+      describe_lsgd(),        describe_lgd(),        describe_easgd(),
+      describe_eamsgd(),      describe_easgd_sync(), describe_easgd_round_robin(),
+      describe_admm(),        describe_downpour(),   describe_adownpour(),
+      describe_mvadownpour(), describe_mdownpour(),  describe_minibatch(),
+      describe_local_sgd(),   describe_diana(),      describe_swarm(),
+      describe_sgd(),         describe_msgd(),       describe_asgd(),
+      describe_mvasgd(),
   };
   return all;
 }

@@ -8,6 +8,8 @@
 //   static Kept kept(Role, const Hyper&)    where a role has more to keep than x and its momentum
 //   static constexpr bool synchronous       true: workers and centre make up one state, round by round;
 //                                           workers say Port::at_round
+//   static constexpr bool sequential        true: one worker alone
+//   static constexpr bool simulated_only    true: not for real training
 // in a file of its own under protocols/, and one line in protocol.cc.
 #pragma once
 
@@ -42,6 +44,7 @@ struct Kept {
 struct Protocol {
   std::string_view name;
   std::string_view about;  ///< one line with its source
+  std::string_view paper;  ///< where it is from
   RoleKind worker, leader, global;
   /// The shapes of the slots of one role. The first slot of a worker or centre holds its parameters
   /// (kParameters).
@@ -51,8 +54,12 @@ struct Protocol {
   Kept (*kept)(Role, const void* hyper);
   /// Workers and centre belong to one round: a checkpoint takes all of them at the same one.
   bool synchronous = false;
+  bool sequential = false;      ///< one worker alone
+  bool simulated_only = false;  ///< not for real training
   /// The names that hyper() knows.
   std::vector<std::string> (*setting_names)();
+  /// The values that they have when nobody gives any.
+  Settings (*usual)();
   /// The protocol's constants out of settings. @return an error that names the unknown key and the
   /// known ones, or the bad value and what would do, or a contradiction
   Result<std::shared_ptr<const void>> (*hyper)(const Settings& settings, const Place& place);
@@ -70,10 +77,11 @@ std::vector<const Protocol*> protocols();
 
 /// Describes P for the table.
 template <class P>
-Protocol describe(std::string_view name, std::string_view about) {
+Protocol describe(std::string_view name, std::string_view about, std::string_view paper) {
   Protocol p;
   p.name = name;
   p.about = about;
+  p.paper = paper;
   if constexpr (requires { &P::worker; })
     p.worker = {[](RoleHost& host) { return P::worker(Port<P>(host)); },
                 P::whole_vectors(Role::worker)};
@@ -95,9 +103,15 @@ Protocol describe(std::string_view name, std::string_view about) {
     return {};
   };
   if constexpr (requires { P::synchronous; }) p.synchronous = P::synchronous;
+  if constexpr (requires { P::sequential; }) p.sequential = P::sequential;
+  if constexpr (requires { P::simulated_only; }) p.simulated_only = P::simulated_only;
   p.setting_names = [] {
     typename P::Hyper hyper;
     return setting_names(hyper);
+  };
+  p.usual = [] {
+    typename P::Hyper hyper;
+    return shown(hyper);
   };
   p.hyper = [](const Settings& settings,
                const Place& place) -> Result<std::shared_ptr<const void>> {

@@ -71,6 +71,7 @@ struct PinOp {
   std::uint64_t at_least = 0;  ///< version; got stays empty when it cannot be had in time
   nanoseconds within{0};
   Pin got{};
+  std::size_t part = 0;  ///< bytes that will be read of it; 0: all
 };
 
 /// What decides a role; its host is built from this.

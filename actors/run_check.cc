@@ -26,7 +26,14 @@ constexpr std::uint64_t kMostSteps = 1'000'000'000'000;
 constexpr double kMostEpochs = 1e6, kMostMinutes = 1e6, kMostSeconds = 1e8;
 
 Result<> check_protocol(const RunOptions& o) {
-  if (find_protocol(o.protocol)) return success();
+  if (const Protocol* known = find_protocol(o.protocol)) {
+    if (known->simulated_only)
+      return refusal("--protocol {} runs in the simulator alone: see paceline lab", o.protocol);
+    if (known->sequential && o.workers != 1)
+      return refusal("--protocol {} is sequential, and --workers is {}: give 1", o.protocol,
+                     o.workers);
+    return success();
+  }
   std::vector<std::string> names;
   for (const Protocol* protocol : protocols()) names.emplace_back(protocol->name);
   const std::string near = nearest(o.protocol, names);
@@ -171,6 +178,24 @@ Result<> check_end(const RunOptions& o) {
   return success();
 }
 
+Error refuse_form(const RunOptions& o) {
+  static constexpr std::pair<Momentum, const char*> kForms[] = {
+      {Momentum::heavy_ball, "heavy-ball"},
+      {Momentum::nesterov, "nesterov"},
+      {Momentum::none, "none"},
+      {Momentum::sutskever, "sutskever"}};
+  std::string given;
+  std::vector<std::string> taken;
+  for (const auto& [form, word] : kForms) {
+    if (form == o.sgd.form) given = word;
+    if (find_protocol(o.protocol)->takes(form)) taken.emplace_back(word);
+  }
+  const std::string last = taken.back();
+  taken.pop_back();
+  return refusal("--momentum-form {} contradicts --protocol {}: give {}{}{}", given, o.protocol,
+                 fmt::join(taken, ", "), taken.empty() ? "" : " or ", last);
+}
+
 /// What differs from its default and means nothing to the protocol was meant for another one.
 Result<> check_meaning(const RunOptions& o) {
   const Settings given = coordination_settings(o), usual = coordination_settings(RunOptions{});
@@ -182,10 +207,7 @@ Result<> check_meaning(const RunOptions& o) {
         o.protocol);
   }
   if (!find_protocol(o.protocol)->takes(o.sgd.form)) {
-    return refusal(
-        "--momentum-form sutskever contradicts --protocol {}, which takes no gradients ahead of x: "
-        "give heavy-ball, nesterov or none",
-        o.protocol);
+    return refuse_form(o);
   }
   for (const auto& [name, value] : given) {
     if (value == usual.at(name) || known.contains(name)) continue;

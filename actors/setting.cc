@@ -48,6 +48,10 @@ Result<std::size_t> parse_word(std::string_view key, std::string_view text,
   return bad_value(key, text, fmt::format("one of {}", fmt::join(words, ", ")));
 }
 
+std::string show_setting(std::uint64_t value) { return fmt::format("{}", value); }
+std::string show_setting(double value) { return fmt::format("{}", value); }
+std::string show_setting(bool value) { return value ? "true" : "false"; }
+
 Error unknown_setting(std::string_view key, const std::vector<std::string>& names) {
   return fail(std::errc::invalid_argument, "no setting \"{}\" in this protocol: it has {}", key,
               fmt::join(names, ", "));

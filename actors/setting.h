@@ -42,6 +42,21 @@ std::vector<std::string> setting_names(T& settings) {
   return names;
 }
 
+std::string show_setting(std::uint64_t value);
+std::string show_setting(double value);
+std::string show_setting(bool value);
+template <class E>
+requires std::is_enum_v<E> std::string show_setting(E value) {
+  return std::string(SettingWords<E>::words[static_cast<std::size_t>(value)]);
+}
+/// Its fields as settings.
+template <class T>
+Settings shown(T& settings) {
+  Settings all;
+  settings.each([&](const char* key, auto& value) { all.emplace(key, show_setting(value)); });
+  return all;
+}
+
 /// The error for a key that none of `names` is.
 Error unknown_setting(std::string_view key, const std::vector<std::string>& names);
 

@@ -13,7 +13,9 @@
 #include "paceline/apps/eval.h"
 #include "paceline/apps/exit_code.h"
 #include "paceline/apps/inspect.h"
+#include "paceline/apps/lab.h"
 #include "paceline/apps/option_value.h"
+#include "paceline/apps/protocols.h"
 #include "paceline/apps/train.h"
 #include "paceline/apps/worker.h"
 #include "paceline/apps/workers.h"
@@ -28,6 +30,8 @@ constexpr const char* kHelp =
     "  paceline workers add workers to a run that goes on, or remove some\n"
     "  paceline eval    test what a run has written\n"
     "  paceline inspect list a network's layers, shapes, parameters and memory\n"
+    "  paceline protocols  list how workers can coordinate, with sources and traffic\n"
+    "  paceline lab     try protocols against each other in the simulator\n"
     "  paceline bench   measure slot, pull, mailbox, step or data on this machine\n"
     "  paceline doctor  say what this machine has and what it lacks\n"
     "  paceline worker  one worker of a run with --isolation process, which starts it\n"
@@ -36,8 +40,8 @@ constexpr const char* kHelp =
     "Try: paceline train --groups 2 --workers 4\n";
 
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
-  const std::vector<std::string> commands{"train",  "eval",   "inspect", "bench",
-                                          "doctor", "worker", "workers", "help"};
+  const std::vector<std::string> commands{"train", "eval",   "inspect", "protocols", "lab",
+                                          "bench", "doctor", "worker",  "workers",   "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;
@@ -56,6 +60,8 @@ ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> e
   if (command == "train") return train(words, environment);
   if (command == "eval") return eval(words);
   if (command == "inspect") return inspect(words);
+  if (command == "protocols") return list_protocols(words);
+  if (command == "lab") return lab(words);
   if (command == "bench") return bench(words);
   if (command == "doctor") return doctor(words);
   if (command == "worker") return worker(words);

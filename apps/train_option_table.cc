@@ -129,7 +129,7 @@ const std::vector<Row>& train_option_table() {
           PACELINE_FIELD(image_size)),
       count("decode-threads", "threads of each worker that decode image files",
             PACELINE_FIELD(run.decode_threads)),
-      text("protocol", "NAME", "how workers coordinate: lsgd, easgd, diana",
+      text("protocol", "NAME", "how workers coordinate: lsgd, easgd, ...: see paceline protocols",
            PACELINE_FIELD(run.protocol)),
       word("mode", "whether workers wait for each other when they coordinate",
            std::vector<std::pair<std::string, Mode>>{{"barrier", Mode::barrier},

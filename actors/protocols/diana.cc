@@ -202,7 +202,10 @@ struct SettingWords<CodeNorm> {
 };
 
 Protocol describe_diana() {
-  return describe<Diana>("diana", "compressed differences of gradients (Mishchenko et al. 2019)");
+  return describe<Diana>(
+      "diana", "compressed differences of gradients",
+      "Mishchenko, Gorbunov, Takac, Richtarik: Distributed learning with compressed "
+      "gradient differences, 2019");
 }
 
 }  // namespace paceline

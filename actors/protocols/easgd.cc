@@ -153,7 +153,16 @@ struct Easgd {
 }  // namespace
 
 Protocol describe_easgd() {
-  return describe<Easgd>("easgd", "elastic averaging around a centre (Zhang et al. 2015)");
+  return describe<Easgd>(
+      "easgd", "elastic averaging around a centre",
+      "Zhang, Choromanska, LeCun: Deep learning with Elastic Averaging SGD, NeurIPS 2015, Algorithm 1");
+}
+Protocol describe_eamsgd() {
+  Protocol p = describe<Easgd>(
+      "eamsgd", "EASGD with Nesterov's momentum, as Sutskever writes it",
+      "Zhang, Choromanska, LeCun: Deep learning with Elastic Averaging SGD, NeurIPS 2015, Algorithm 2");
+  p.takes = [](Momentum form) { return form == Momentum::sutskever; };
+  return p;
 }
 
 }  // namespace paceline

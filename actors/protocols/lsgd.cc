@@ -473,8 +473,9 @@ struct SettingWords<LsgdMode> {
 };
 
 Protocol describe_lsgd() {
-  return describe<Lsgd>("lsgd",
-                        "workers follow their group's and the run's leader (Teng et al. 2019)");
+  return describe<Lsgd>(
+      "lsgd", "workers follow their group's and the run's leader",
+      "Teng, Gao, Chalus, Choromanska, Goldfarb, Weller: Leader SGD, NeurIPS 2019, Algorithm 1");
 }
 
 }  // namespace paceline

@@ -11,6 +11,8 @@ bool VirtualTime::Driver::start(SimulatedRole& role, GradientOp& op) {
   Time time = plan_.conditions.step.count();
   if (plan_.conditions.spread_percent)
     time = stretched(time + time * role.slowness_percent / 100, 10);
+  if (plan_.conditions.compute.varies())
+    time = plan_.conditions.compute.draw(nanoseconds(time), role.self().index, chance_).count();
   schedule(now_ + time, role.self().index, Kind::ready, role.generation);
   return false;
 }
@@ -28,6 +30,7 @@ bool VirtualTime::Driver::start(SimulatedRole& role, PinOp& op) {
   const Slot held = here ? slot(op.slot) : mirror(role.group, op.slot).slot;
   const bool fresh = here || op.at_least != kNewest || op.within.count() == 0;
   if (fresh && (op.at_least == kNewest || held.version() >= op.at_least)) op.got = held.pin();
+  meter(role, op);
   if (op.got || here || op.within.count() == 0) return true;
   Mirror& m = mirror(role.group, op.slot);
   const bool missed = m.reading && op.at_least != kNewest;
@@ -38,11 +41,28 @@ bool VirtualTime::Driver::start(SimulatedRole& role, PinOp& op) {
   return false;
 }
 
+void VirtualTime::Driver::meter(const SimulatedRole& reader, const PinOp& op) {
+  const Address self = reader.self();
+  if (!op.got || op.slot.owner == self) return;
+  if (!plan_.protocol->kind(plan_.place.role(self)).whole_vectors) return;
+  const std::uint64_t bytes = op.part ? op.part : op.got.bytes().size();
+  moved_[self.index].received += bytes;
+  moved_[op.slot.owner.index].sent += bytes;
+}
+
 void VirtualTime::Driver::send(SimulatedRole& from, Address to, const Packet& packet) {
   ++traffic_.messages;
   traffic_.message_bytes += packet.bytes;
   if (chance_.below(1'000'000) < plan_.conditions.lost_per_million) return;
-  const Time arrival = now_ + delay(from.group, plan_.place.group(to));
+  const std::uint32_t to_group = plan_.place.group(to);
+  if (parted_until(from.group, to_group) > now_) return;
+  const Time arrival = now_ + delay(from.group, to_group);
+  if (plan_.conditions.reordered_per_million > 0 &&
+      chance_.below(1'000'000) < plan_.conditions.reordered_per_million) {
+    const Time late = stretched(arrival + 1 - now_, 300) + now_;
+    from.last_late = std::max(from.last_late, late);
+    return post(late, to, packet);
+  }
   from.last_arrival = std::max(from.last_arrival, arrival);
   post(from.last_arrival, to, packet);
 }
@@ -85,7 +105,8 @@ void VirtualTime::Driver::read(SimulatedRole& role, SlotRef ref, std::uint64_t a
   if (m.reading || m.slot.version() >= at_least) return;
   m.reading = true;
   ++traffic_.reads;
-  schedule(now_ + delay(role.group, owner), role.self().index, Kind::sample,
+  const Time sent = std::max(now_, parted_until(role.group, owner));
+  schedule(sent + delay(role.group, owner), role.self().index, Kind::sample,
            keep(reads_, free_reads_, Read{role.group, ref}));
 }
 
@@ -120,19 +141,33 @@ VirtualTime::Driver::Time VirtualTime::Driver::delay(std::uint32_t from_group,
                    c.jitter_percent);
 }
 
+VirtualTime::Driver::Time VirtualTime::Driver::parted_until(std::uint32_t a,
+                                                            std::uint32_t b) const {
+  Time until = 0;
+  if (a == b) return until;
+  for (const Conditions::Partition& p : plan_.conditions.partitions)
+    if ((p.group == a || p.group == b) && p.from.count() <= now_ && now_ < p.until.count())
+      until = std::max<Time>(until, p.until.count());
+  return until;
+}
+
 void VirtualTime::Driver::post(Time at, Address to, const Packet& packet) {
   schedule(at, to.index, Kind::deliver, keep(packets_, free_packets_, packet));
 }
 
 // ---- what happens ----
 
-void VirtualTime::Driver::run() {
+void VirtualTime::Driver::run(nanoseconds every, const std::function<bool()>& go_on) {
   for (auto it = roles_.rbegin(); it != roles_.rend(); ++it) {
     if ((*it)->dead) continue;  // leaders, who come last, listen before workers talk
     (*it)->task.resume();
     settle(**it);
   }
+  Time next = every.count();
   while (alive_ > 0 && turn()) {
+    if (!go_on || now_ < next) continue;
+    next = now_ + every.count();
+    if (!go_on()) break;
   }
   for (auto& role : roles_) role->task = {};
 }
@@ -243,6 +278,7 @@ bool VirtualTime::Driver::serve(const Mirror& m, SlotRef ref, std::uint32_t wait
   if (role.dead || !role.pinning || role.pinning->slot != ref) return true;  // it gave up
   PinOp& op = *role.pinning;
   if (op.at_least == kNewest || m.slot.version() >= op.at_least) op.got = m.slot.pin();
+  meter(role, op);
   if (!op.got && !last_chance) return false;
   wake(role);
   return true;
@@ -316,8 +352,9 @@ void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) 
   const Place& place = plan_.place;
   const Address self = role.self();
   role.gone = gone_packet(self, crashed, returns);
-  role.known_dead_at = std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
-                                role.last_arrival);  // after all that it sent (RH-3)
+  role.known_dead_at =
+      std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
+               std::max(role.last_arrival, role.last_late));  // after all that it sent (RH-3)
   for (Packet p; role.inbox.take({}, p);) send_back(role, p);
   if (place.role(self) == Role::worker)
     tell_leaders(role, role.known_dead_at, role.gone);

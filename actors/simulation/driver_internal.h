@@ -21,7 +21,7 @@ class VirtualTime::Driver {
       : plan_(std::move(plan)), hyper_(std::move(hyper)), chance_(plan_.seed, kChanceStream) {}
 
   Result<> furnish();
-  void run();
+  void run(nanoseconds every, const std::function<bool()>& go_on);
 
  private:
   friend class VirtualTime;
@@ -67,7 +67,7 @@ class VirtualTime::Driver {
     ReceiveOp* receiving = nullptr;
     PinOp* pinning = nullptr;
     std::uint64_t wait = 0;  // counts parkings, so that an old poll does not wake a new wait
-    Time deadline = kNever, timer_at = kNever, last_arrival = 0;
+    Time deadline = kNever, timer_at = kNever, last_arrival = 0, last_late = 0;
     std::uint32_t slowness_percent = 0;
     bool claimed = false;  // a step of those that are shared, which it has not taken yet
     bool dead = true;
@@ -109,6 +109,7 @@ class VirtualTime::Driver {
     }
     return role.claimed;
   }
+  void meter(const SimulatedRole& reader, const PinOp& op);
   Mirror& mirror(std::uint32_t group, SlotRef ref);
   void record(const SimulatedRole& role, const Event& event);
   /// The newest parameters of who leads; empty while nobody has published any.
@@ -120,6 +121,8 @@ class VirtualTime::Driver {
   void schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item = 0);
   void park(SimulatedRole& role, nanoseconds within);
   Time delay(std::uint32_t from_group, std::uint32_t to_group);
+  /// When groups that are parted now hear of each other again; 0: they do.
+  Time parted_until(std::uint32_t a, std::uint32_t b) const;
   Time stretched(Time duration, std::uint32_t percent);
   void post(Time at, Address to, const Packet& packet);
 
@@ -158,6 +161,7 @@ class VirtualTime::Driver {
   std::uint32_t alive_ = 0;  // or to be replaced
   Rank leader_ = kNobody;    // elected last
   Traffic traffic_;
+  std::vector<Moved> moved_;  // by role
   std::vector<Record> records_;
   std::vector<Occurrence> heap_;
   std::vector<Packet> packets_;

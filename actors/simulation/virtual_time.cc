@@ -38,8 +38,8 @@ std::unique_ptr<VirtualTime::Driver::SimulatedRole> VirtualTime::Driver::make(
 void VirtualTime::Driver::enliven(SimulatedRole& role) {
   const Role kind = plan_.place.role(role.self());
   if (kind == Role::worker) role.engine = plan_.engine(role.self().index);
-  role.slowness_percent = static_cast<std::uint32_t>(
-      chance_.below(plan_.conditions.spread_percent + std::uint64_t{1}));
+  role.slowness_percent =
+      static_cast<std::uint32_t>(chance_.below(plan_.conditions.spread_percent + std::uint64_t{1}));
   role.task = plan_.protocol->kind(kind).start(role);
   role.dead = false;
 }
@@ -47,6 +47,7 @@ void VirtualTime::Driver::enliven(SimulatedRole& role) {
 Result<> VirtualTime::Driver::furnish() {
   const Place& place = plan_.place;
   std::vector<ArenaOptions> options(place.groups);
+  moved_.resize(place.roles());
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address self{i};
     auto role = make(self, 0);
@@ -93,7 +94,16 @@ VirtualTime::VirtualTime(VirtualTime&&) noexcept = default;
 VirtualTime& VirtualTime::operator=(VirtualTime&&) noexcept = default;
 VirtualTime::~VirtualTime() = default;
 
-void VirtualTime::run() { driver_->run(); }
+void VirtualTime::run() { driver_->run({}, {}); }
+void VirtualTime::run(nanoseconds every, const std::function<bool()>& go_on) {
+  driver_->run(every, go_on);
+}
+Address VirtualTime::leading() const {
+  const VirtualRun& plan = driver_->plan_;
+  if (plan.protocol->has_centre()) return plan.place.global();
+  if (driver_->leader_ != kNobody) return plan.place.worker(driver_->leader_);
+  return plan.protocol->sequential ? plan.place.worker(0) : Address{};
+}
 RoleHost& VirtualTime::role(Address who) { return *driver_->roles_[who.index]; }
 RoleHost& VirtualTime::worker(Rank rank) { return role(driver_->plan_.place.worker(rank)); }
 RoleHost& VirtualTime::global() { return role(driver_->plan_.place.global()); }
@@ -101,6 +111,7 @@ bool VirtualTime::ended(Address who) const { return driver_->roles_[who.index]->
 nanoseconds VirtualTime::now() const { return nanoseconds(driver_->now_); }
 std::uint64_t VirtualTime::events() const { return driver_->events_; }
 const Traffic& VirtualTime::traffic() const { return driver_->traffic_; }
+const Moved& VirtualTime::moved(Address who) const { return driver_->moved_[who.index]; }
 const std::vector<VirtualTime::Record>& VirtualTime::records() const { return driver_->records_; }
 
 std::uint64_t VirtualTime::steps() const {

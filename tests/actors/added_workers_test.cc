@@ -24,6 +24,7 @@ TEST(AddedWorkers, WhoeverComesAndGoesNobodyWaitsForeverAndEveryStepIsTaken) {
                       2 + static_cast<std::uint32_t>(rng.below(3)),
                       1 + static_cast<std::uint32_t>(rng.below(5))};
     VirtualRun run = long_run(protocol->name, place);
+    if (protocol->sequential) continue;
     if (protocol->name == "lsgd" && rng.below(2)) run.settings.emplace("mode", "barrier");
     run.seed = rng.next();
     for (Rank r = place.workers(); r < place.seats(); ++r)

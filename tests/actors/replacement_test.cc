@@ -23,9 +23,11 @@ TEST(Replacement, WhoeverReturnsAtWhateverMomentNobodyWaitsForeverAndEveryStepIs
   Rng rng(seed);
   for (int trial = 0; trial < 150; ++trial) {
     const Protocol* protocol = protocols()[trial % protocols().size()];
-    const Place place{1 + static_cast<std::uint32_t>(rng.below(3)),
-                      1 + static_cast<std::uint32_t>(rng.below(4))};
-    VirtualRun run = long_run(protocol->name, place);
+    const Place wanted{1 + static_cast<std::uint32_t>(rng.below(3)),
+                       1 + static_cast<std::uint32_t>(rng.below(4))};
+    VirtualRun run = long_run(protocol->name, wanted);
+    const Place place = run.place;
+    if (protocol->name == "swarm" && rng.below(2)) run.settings.emplace("mode", "barrier");
     if (protocol->name == "lsgd" && rng.below(2)) {
       run.settings.emplace("mode", "barrier");
       run.settings.emplace("lockstep", rng.below(2) ? "true" : "false");

@@ -27,7 +27,8 @@ inline const Conditions kRough = [] {
   return c;
 }();
 
-/// f64 least squares with batches of 4 of 40 rows, 100 steps, plain SGD.
+/// f64 least squares with batches of 4 of 40 rows, 100 steps, plain SGD; a sequential protocol gets
+/// one worker.
 inline VirtualRun plan(std::string_view protocol, Place place, Settings settings,
                        Conditions conditions = {}) {
   VirtualRun run;
@@ -37,6 +38,8 @@ inline VirtualRun plan(std::string_view protocol, Place place, Settings settings
   run.dimension = kDimension;
   run.math = &vector_math_f64();
   run.sgd = {.learning_rate = 0.02, .momentum = 0, .weight_decay = 0, .form = Momentum::none};
+  if (run.protocol && !run.protocol->takes(Momentum::none)) run.sgd.form = Momentum::sutskever;
+  if (run.protocol && run.protocol->sequential) run.place = {1, 1};
   run.engine = [](Rank r) {
     return std::make_unique<LeastSquares<double>>(40, kDimension, 4, Rng(7, r));
   };
@@ -76,6 +79,21 @@ inline double distance_squared(const Values& a, const Values& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
   return sum;
+}
+
+/// All begin where worker 0 does.
+inline void begin_together(VirtualRun& run) {
+  run.initial = [](Address, Vector x) {
+    for (std::size_t i = 0; i < x.count; ++i)
+      elements<double>(x)[i] = std::sin(1.0 + static_cast<double>(i));
+  };
+}
+/// What the run leaves as its result: the newest in that slot.
+inline Values published(VirtualTime& time, const VirtualRun& run, Address who) {
+  Pin pin = time.role(who).slot(kParameters).pin();
+  if (!pin) return {};
+  const auto e = elements<double>(ConstVector(pin.bytes().data(), run.dimension));
+  return {e.begin(), e.end()};
 }
 
 /// SGD without port, coroutine or driver.

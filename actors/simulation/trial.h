@@ -1,0 +1,49 @@
+// One run of the lab: a protocol on a problem under conditions, watched until it stands still.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "paceline/actors/simulation/problem.h"
+#include "paceline/actors/simulation/virtual_time.h"
+
+namespace paceline {
+
+struct TrialOptions {
+  const Protocol* protocol = nullptr;
+  Settings settings;
+  std::uint32_t groups = 1, workers = 8;
+  double learning_rate = 0;  ///< 0: from theory, 1 / L
+  double momentum = 0.9;     ///< of protocols that have it
+  std::size_t batch = 0;     ///< rows of a gradient; 0: exact
+  double spread = 1;         ///< how far apart workers begin where f is not convex
+  std::uint64_t iterations = 20'000, seed = 1;
+  std::uint64_t stagnation = 2000;  ///< iterations without progress that end it; 0: none do
+  Conditions conditions;
+};
+
+/// What was seen at one moment. The point is the centre's, else the leader's, else the workers' mean.
+struct Sample {
+  double virtual_seconds = 0;
+  std::uint64_t iterations = 0;  ///< of the worker that has taken most
+  std::uint64_t gradients = 0;   ///< of all
+  std::uint64_t bytes = 0;       ///< vectors and codes received, messages sent
+  double objective = 0;
+  std::optional<double> distance_squared;  ///< to the optimum, if it is known
+};
+
+struct TrialResult {
+  std::vector<Sample> samples;  ///< the last: the end
+  std::uint64_t messages = 0, events = 0, faults = 0;
+  double learning_rate = 0;
+  bool diverged = false;           ///< what was not finite, or far above where it began
+  std::vector<double> point;       ///< at the end
+  std::vector<double> objectives;  ///< of each worker's own x at the end
+};
+
+/// @param optimum  may be empty
+Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>& optimum,
+                              const TrialOptions& options);
+
+}  // namespace paceline

@@ -1,0 +1,184 @@
+#include "paceline/apps/lab.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "paceline/apps/lab_options.h"
+#include "paceline/apps/lab_plot.h"
+#include "paceline/apps/option_value.h"
+
+namespace paceline {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// One run to be made, and what came of it.
+struct Job {
+  TrialOptions options;
+  Settings swept;
+  Result<TrialResult> result = TrialResult{};
+
+  std::string name() const {
+    std::string text(options.protocol->name);
+    for (const auto& [key, value] : swept) text += fmt::format(" {}={}", key, value);
+    return text;
+  }
+};
+
+Result<> apply(TrialOptions& trial, const std::string& key, const std::string& value) {
+  if (key == "lr") {
+    PACELINE_TRY(trial.learning_rate, parse_positive(value));
+  } else if (key == "seed") {
+    PACELINE_TRY(trial.seed, parse_count(value));
+  } else {
+    trial.settings[key] = value;
+  }
+  return success();
+}
+
+/// Every protocol with every combination of what is swept and means something to it.
+Result<std::vector<Job>> jobs_of(const LabOptions& o) {
+  std::vector<Job> jobs;
+  for (const Protocol* protocol : o.protocols) {
+    const std::vector<std::string> names = protocol->setting_names();
+    const auto knows = [&](const std::string& key) {
+      return key == "lr" || key == "seed" || std::ranges::find(names, key) != names.end();
+    };
+    Job plain{o.trial, {}, TrialResult{}};
+    plain.options.protocol = protocol;
+    for (const auto& [key, value] : o.set)
+      if (knows(key)) plain.options.settings[key] = value;
+    std::vector<Job> combined = {plain};
+    for (const auto& [key, values] : o.sweep) {
+      if (!knows(key)) continue;
+      std::vector<Job> next;
+      for (const Job& job : combined)
+        for (const std::string& value : values) {
+          next.push_back(job);
+          next.back().swept[key] = value;
+          if (const auto applied = apply(next.back().options, key, value); !applied)
+            return fail(std::errc::invalid_argument, "--sweep {}: {}", key,
+                        applied.error().message);
+        }
+      combined = std::move(next);
+    }
+    jobs.insert(jobs.end(), combined.begin(), combined.end());
+  }
+  return jobs;
+}
+
+void run_all(const Problem& problem, const std::vector<double>& optimum, std::vector<Job>& jobs) {
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i = next++; i < jobs.size(); i = next++)
+      jobs[i].result = run_trial(problem, optimum, jobs[i].options);
+  };
+  std::vector<std::jthread> threads;
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  for (std::size_t i = 1; i < std::min(cores, jobs.size()); ++i) threads.emplace_back(work);
+  work();
+}
+
+Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json described(const Job& job) {
+  const TrialResult& r = job.result.value();
+  const Sample& end = r.samples.back();
+  Json settings = Json::object();
+  for (const auto& [key, value] : job.options.settings) settings[key] = value;
+  Json swept = Json::object();
+  for (const auto& [key, value] : job.swept) swept[key] = value;
+  const auto [least, most] = std::ranges::minmax(r.objectives);
+  return {{"protocol", job.options.protocol->name},
+          {"iterations", end.iterations},
+          {"gradient_evaluations", end.gradients},
+          {"virtual_seconds", end.virtual_seconds},
+          {"bytes", end.bytes},
+          {"messages", r.messages},
+          {"objective", finite(end.objective)},
+          {"distance_squared", end.distance_squared ? finite(*end.distance_squared) : nullptr},
+          {"diverged", r.diverged},
+          {"worker_objective_least", finite(least)},
+          {"worker_objective_most", finite(most)},
+          {"learning_rate", r.learning_rate},
+          {"workers", r.objectives.size()},
+          {"seed", job.options.seed},
+          {"settings", settings},
+          {"swept", swept},
+          {"timeouts", r.faults}};
+}
+
+void print(const std::vector<Job>& jobs) {
+  std::size_t width = 8;
+  for (const Job& job : jobs) width = std::max(width, job.name().size());
+  fmt::print("{:<{}}  {:>10}  {:>12}  {:>12}  {:>15}  {:>12}\n", "run", width, "iterations",
+             "virtual s", "bytes", "objective", "distance^2");
+  for (const Job& job : jobs) {
+    const TrialResult& r = job.result.value();
+    const Sample& end = r.samples.back();
+    fmt::print("{:<{}}  {:>10}  {:>12.6g}  {:>12}  {:>15.9g}  {:>12}{}\n", job.name(), width,
+               end.iterations, end.virtual_seconds, end.bytes, end.objective,
+               end.distance_squared ? fmt::format("{:.4g}", *end.distance_squared) : "",
+               r.diverged ? "  diverged" : "");
+  }
+}
+
+Result<> experiment(const LabOptions& o) {
+  PACELINE_TRY(const Problem problem, make_problem(o.problem));
+  PACELINE_TRY(std::vector<Job> jobs, jobs_of(o));
+  std::vector<double> optimum;
+  if (o.reference && !problem.reference)
+    return fail(std::errc::invalid_argument, "--reference: {} has no direct solver",
+                o.problem.objective);
+  if (o.reference) {
+    PACELINE_TRY(optimum, problem.reference());
+  }
+  run_all(problem, optimum, jobs);
+  std::vector<Curve> curves;
+  Json results = Json::array();
+  for (const Job& job : jobs) {
+    if (!job.result)
+      return fail(std::errc::invalid_argument, "{}: {}", job.name(), job.result.error().message);
+    curves.push_back({job.name(), job.result.value().samples});
+    results.push_back(described(job));
+  }
+  if (!o.csv.empty()) PACELINE_TRYV(write_csv(o.csv, curves));
+  if (!o.plot.empty()) PACELINE_TRYV(plot(o.plot, curves));
+  if (!o.json) print(jobs);
+  if (!o.json && o.reference) fmt::print("optimum: {:.12g}\n", problem.value(optimum));
+  if (!o.json) return success();
+  Json all{{"objective", o.problem.objective},
+           {"workers", o.problem.workers},
+           {"dimension", problem.dimension},
+           {"smoothness", problem.smoothness},
+           {"optimum", o.reference ? Json(problem.value(optimum)) : Json(nullptr)},
+           {"results", results}};
+  fmt::print("{}\n", all.dump(2));
+  return success();
+}
+
+}  // namespace
+
+ExitCode lab(const std::vector<std::string>& words) {
+  const auto options = read_lab_options(words);
+  if (!options) {
+    print_mistake("lab", options.error().message);
+    return kMistaken;
+  }
+  if (options.value().help) {
+    fmt::print("{}", options_help("paceline lab: protocols against each other in the simulator, in "
+                                  "virtual time and double precision.\n",
+                                  lab_option_names()));
+    return kDone;
+  }
+  if (const auto done = experiment(options.value()); !done) {
+    print_mistake("lab", done.error().message);
+    return kMistaken;
+  }
+  return kDone;
+}
+
+}  // namespace paceline
