@@ -1,5 +1,5 @@
 // Whole runs whose workers publish into a device's memory, which the host cannot read
-// (sharing_backend.cc), and what is refused. Processes are in tests/apps.
+// (sharing_backend.cc; GA-4, GA-5, DB-1), and what is refused. Processes are in tests/apps.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
