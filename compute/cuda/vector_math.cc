@@ -61,6 +61,10 @@ class CudaVectorMath final : public VectorMath {
     return copy_beside(contexts_.mine(), y.data, x.data, bytes(y.count), to.host);
   }
 
+  void finish() const override {
+    check(cudaStreamSynchronize(stream()), "the end of vector operations");
+  }
+
   void scale(Vector y, double a) const override {
     if (y.count == 0) return;
     in_call([&](Operands& operands) {
