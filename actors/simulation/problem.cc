@@ -133,7 +133,8 @@ Result<std::vector<double>> solved_logistic(
     double length = 1;
     Values next = x - direction, next_g;
     double next_value = at(next, next_g);
-    for (; next_value > value && length > 1e-6; length /= 2) {
+    // Near the optimum values are equal up to rounding: there the gradient decides.
+    for (; next_value > value && !(next_g.norm() < g.norm()) && length > 1e-6; length /= 2) {
       next = x - length / 2 * direction;
       next_value = at(next, next_g);
     }
