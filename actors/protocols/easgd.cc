@@ -41,7 +41,7 @@ struct Easgd {
     }
   };
   struct Push {  // worker -> centre: a d is there
-    std::uint64_t version;
+    std::uint64_t version;  ///< 0: no d, a question whether it is there
   };
   struct Taken {  // centre -> worker
     std::uint64_t version;  ///< 0: a greeting
@@ -67,6 +67,7 @@ struct Easgd {
     double alpha = h.alpha(port.place().workers());
     const Vector x = port.x(), d = port.vector("elastic");
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
+    port.send(port.global(), Push{0}, 0);  // who comes when the centre has ended hears of that
     bool alone = co_await settled(port, pushed, alpha);  // the centre is gone
 
     for (std::uint64_t t = port.steps(); port.running(); ++t) {
