@@ -104,7 +104,7 @@ Json described(const Job& job) {
           {"worker_objective_least", finite(least)},
           {"worker_objective_most", finite(most)},
           {"learning_rate", r.learning_rate},
-          {"workers", r.objectives.size()},
+          {"workers", job.options.protocol->sequential ? 1 : job.options.workers},
           {"seed", job.options.seed},
           {"settings", settings},
           {"swept", swept},

@@ -189,7 +189,7 @@ std::vector<OptionName> lab_option_names() {
        fmt::format("{} (default least-squares)", fmt::join(objective_names(), ", "))},
       {"data", "FILES",
        "CSV without header, target last, or LIBSVM: one a worker, or one for all, "
-       "separated by commas, or a folder of *.csv (default: synthetic)"},
+       "separated by commas or spaces, or a folder of *.csv (default: synthetic)"},
       {"shard", "equally|by-label", "how one file is shared out (default equally)"},
       {"workers", "N", "(default: one a file, else 8)"},
       {"groups", "N", "nodes that they share (default: each its own)"},
@@ -230,7 +230,8 @@ std::vector<OptionName> lab_option_names() {
 
 Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   const std::vector<OptionName> names = lab_option_names();
-  PACELINE_TRY(const CommandLine line, read_command_line(words, names, 0));
+  constexpr std::size_t kMostFiles = 1'000'000;
+  PACELINE_TRY(const CommandLine line, read_command_line(words, names, kMostFiles));
   const GivenOptions& given = line.options;
   LabOptions o;
   o.help = given.contains("help");
@@ -238,11 +239,15 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   PACELINE_TRY(o.protocols, named(given_text(given, "protocols", "")));
   PACELINE_TRY(o.reference, given_switch(given, "reference"));
   PACELINE_TRY(o.json, given_switch(given, "json"));
+  if (!line.arguments.empty() && !given.contains("data"))
+    return fail(std::errc::invalid_argument, "'{}' is no option: files go after --data",
+                line.arguments.front());
   o.csv = given_text(given, "csv", "");
   o.plot = given_text(given, "plot", "");
   Reader reader(given);
   TrialOptions& t = o.trial;
   PACELINE_TRYV(read_problem(reader, o.problem));
+  for (const std::string& more : line.arguments) PACELINE_TRYV(files(more, o.problem.files));
   if (o.problem.files.size() > 1)
     o.problem.workers = static_cast<std::uint32_t>(o.problem.files.size());
   reader.count("workers", o.problem.workers, 1, 1'000'000);

@@ -42,7 +42,7 @@ struct Easgd {
     }
   };
   struct Push {  // worker -> centre: a d is there
-    std::uint64_t version;
+    std::uint64_t version;  ///< 0: no d, a question whether it is there
   };
   struct Taken {  // centre -> worker
     std::uint64_t version;  ///< 0: a greeting

@@ -133,7 +133,8 @@ Result<std::vector<double>> solved_logistic(
     double length = 1;
     Values next = x - direction, next_g;
     double next_value = at(next, next_g);
-    for (; next_value > value && length > 1e-6; length /= 2) {
+    // Near the optimum values are equal up to rounding: there the gradient decides.
+    for (; next_value > value && !(next_g.norm() < g.norm()) && length > 1e-6; length /= 2) {
       next = x - length / 2 * direction;
       next_value = at(next, next_g);
     }
@@ -347,8 +348,11 @@ class PartEngine final : public GradientEngine {
 
 double Problem::value(std::span<const double> x) const {
   std::vector<double> ignored(x.size());
-  double sum = 0;
-  for (const auto& part : parts) sum += part->gradient(x, ignored, 0);
+  double sum = 0, last = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (i == 0 || parts[i] != parts[i - 1]) last = parts[i]->gradient(x, ignored, 0);
+    sum += last;
+  }
   return sum / static_cast<double>(parts.size());
 }
 std::unique_ptr<GradientEngine> Problem::engine(Rank rank, std::size_t batch) const {

@@ -8,6 +8,7 @@
 namespace paceline {
 namespace {
 
+constexpr Rank kSpread = 64;          // workers whose own x is looked at in the end
 constexpr std::uint64_t kEvery = 50;  // iterations from sample to sample
 constexpr double kProgress = 0.99;    // of the best distance, or gap, so far
 constexpr double kFar = 1e6;          // times the first objective: diverged
@@ -124,7 +125,7 @@ Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>&
   result.messages = time.traffic().messages;
   result.events = time.events();
   result.faults = time.count("timeout");
-  for (Rank r = 0; r < workers; ++r)
+  for (Rank r = 0; r < std::min(workers, kSpread); ++r)
     result.objectives.push_back(
         problem.value(elements<double>(ConstVector(time.worker(r).vector("x")))));
   return result;

@@ -39,7 +39,7 @@ struct TrialResult {
   double learning_rate = 0;
   bool diverged = false;           ///< what was not finite, or far above where it began
   std::vector<double> point;       ///< at the end
-  std::vector<double> objectives;  ///< of each worker's own x at the end
+  std::vector<double> objectives;  ///< of the first 64 workers' own x at the end
 };
 
 /// @param optimum  may be empty

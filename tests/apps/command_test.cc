@@ -20,7 +20,8 @@ TEST(Command, HelpAndVersionArePrintedAndSucceed) {
   EXPECT_THAT(help.output, HasSubstr("paceline doctor"));
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_THAT(version.output, ::testing::MatchesRegex("paceline [0-9.]+\n"));
-  for (const char* command : {"train", "eval", "inspect", "bench", "doctor", "workers"}) {
+  for (const char* command : {"train", "eval", "inspect", "bench", "doctor", "workers", "lab",
+                              "protocols"}) {
     const Outcome outcome = run_paceline({"help", command});
     EXPECT_EQ(outcome.exit_code, 0) << command;
     EXPECT_THAT(outcome.output, HasSubstr(std::string("paceline ") + command));

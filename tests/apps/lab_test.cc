@@ -24,10 +24,9 @@ TEST(Lab, ComparesProtocolsOnFilesAndWritesResultsAndSamples) {
   const TemporaryFolder folder;
   for (const char* name : {"a.csv", "b.csv"})
     std::ofstream(folder / name) << "1,0,1\n0,1,2\n1,1," << name[0] - 'a' << "\n";
-  const Outcome outcome =
-      run_paceline({"lab", "--protocols", "minibatch-sgd,diana,easgd", "--data",
-                    (folder / "a.csv").string() + "," + (folder / "b.csv").string(), "--sweep",
-                    "tau=1,4", "--reference", "--json", "--csv", folder / "samples.csv"});
+  const Outcome outcome = run_paceline({"lab", "--protocols", "minibatch-sgd,diana,easgd", "--data",
+                                        folder / "a.csv", folder / "b.csv", "--sweep", "tau=1,4",
+                                        "--reference", "--json", "--csv", folder / "samples.csv"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   const auto results = nlohmann::json::parse(outcome.output).at("results");
   ASSERT_EQ(results.size(), 4u);  // tau means something to easgd alone
@@ -49,6 +48,7 @@ TEST(Lab, WhatIsWrongIsOneClearMessage) {
   std::ofstream(folder / "ragged.csv") << "1,2,3\n1,2\n";
   std::ofstream(folder / "nan.csv") << "1,nan,3\n";
   EXPECT_THAT(mistake({"lab", "--protocols", "esgd"}), HasSubstr("esgd"));
+  EXPECT_THAT(mistake({"lab", "--protocols", "easgd", "a.csv"}), HasSubstr("--data"));
   EXPECT_THAT(mistake({"lab"}), HasSubstr("paceline protocols"));
   EXPECT_THAT(mistake({"lab", "--protocols", "easgd", "--objective", "circle"}),
               HasSubstr("circle"));
