@@ -154,6 +154,11 @@ const Kind* find_kind(FrameKind wanted) {
 
 }  // namespace
 
+std::size_t frame_bytes(FrameKind kind) {
+  const Kind* found = find_kind(kind);
+  return found == nullptr ? 0 : found->bytes;
+}
+
 const char* name_of(FrameKind kind) {
   const Kind* found = find_kind(kind);
   return found == nullptr ? "unknown" : found->name;

@@ -228,6 +228,8 @@ std::span<const std::byte> bytes_of(const F& frame) {
   return std::as_bytes(std::span(&frame, 1));
 }
 
+/// Of one frame, without a chunk's payload; 0: there is no such kind.
+std::size_t frame_bytes(FrameKind kind);
 /// For people: "read_request".
 const char* name_of(FrameKind kind);
 const char* name_of(RefusalReason reason);
