@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "paceline/apps/bench_data.h"
+#include "paceline/apps/bench_fabric.h"
 #include "paceline/apps/bench_mailbox.h"
 #include "paceline/apps/bench_pull.h"
 #include "paceline/apps/bench_slot.h"
@@ -36,6 +37,7 @@ std::vector<OptionName> option_names(const std::string& kind) {
              {"batch", "N", "images of a batch (default 64)"},
              {"decode-threads", "N", "(default 1)"}};
   }
+  if (kind == "fabric") names = {{"largest", "N", "bytes of the largest slot (default 268435456)"}};
   names.push_back({"json", "", "standard output is JSON alone"});
   names.push_back({"help", "", "this list"});
   return names;
@@ -61,6 +63,12 @@ Result<nlohmann::json> measure_data(const GivenOptions& given) {
   return bench_data(options);
 }
 
+Result<nlohmann::json> measure_fabric(const GivenOptions& given) {
+  constexpr std::uint64_t kLargest = std::uint64_t{256} << 20;
+  PACELINE_TRY(const std::uint64_t largest, given_count(given, "largest", kLargest, kLargest));
+  return bench_fabric(largest);
+}
+
 /// Prints for itself.
 Result<> measure_step(const GivenOptions& given, bool json) {
   StepBenchOptions options;
@@ -80,11 +88,15 @@ Result<> measure_step(const GivenOptions& given, bool json) {
 Result<> measure(const std::string& kind, const GivenOptions& options) {
   PACELINE_TRY(const bool json, given_switch(options, "json"));
   if (kind == "step") return measure_step(options, json);
-  // The other process of bench mailbox.
-  if (options.contains("peer")) return answer_bench_mailbox(given_text(options, "peer", ""));
+  // The other process of bench mailbox, or fabric.
+  if (options.contains("peer")) {
+    const std::string peer = given_text(options, "peer", "");
+    return kind == "fabric" ? answer_bench_fabric(peer) : answer_bench_mailbox(peer);
+  }
   PACELINE_TRY(const nlohmann::json figures, kind == "slot"      ? bench_slot()
                                              : kind == "pull"    ? bench_pull()
                                              : kind == "mailbox" ? bench_mailbox()
+                                             : kind == "fabric"  ? measure_fabric(options)
                                                                  : measure_data(options));
   print(figures, json, readable_json);
   return success();
@@ -93,15 +105,16 @@ Result<> measure(const std::string& kind, const GivenOptions& options) {
 }  // namespace
 
 ExitCode bench(std::span<const std::string> arguments) {
-  const std::vector<std::string> kinds{"slot", "pull", "mailbox", "step", "data"};
+  const std::vector<std::string> kinds{"slot", "pull", "mailbox", "fabric", "step", "data"};
   const std::string kind = arguments.empty() ? "--help" : arguments.front();
   if (kind == "--help") {
     fmt::print("{}",
-               options_help("paceline bench slot|pull|mailbox|step|data [OPTION]...\n\n"
+               options_help("paceline bench slot|pull|mailbox|fabric|step|data [OPTION]...\n\n"
                             "Measures publishing to a slot against memcpy, a pull fused with\n"
                             "the update against separate passes, messages between processes\n"
-                            "against CAF's remoting, a training step, or how fast image files\n"
-                            "are decoded (bench data --help). A step's options:\n",
+                            "against CAF's remoting, reads and letters over fabrics, a training\n"
+                            "step, or how fast image files are decoded (bench data --help).\n"
+                            "A step's options:\n",
                             option_names("step")));
     return kDone;
   }
@@ -110,7 +123,7 @@ ExitCode bench(std::span<const std::string> arguments) {
     return kMistaken;
   }
   std::vector<OptionName> names = option_names(kind);
-  if (kind == "mailbox") names.push_back({"peer", "SEGMENT", ""});  // for itself
+  if (kind == "mailbox" || kind == "fabric") names.push_back({"peer", "WORDS", ""});  // for itself
   const auto line = read_command_line(arguments.subspan(1), names, 0);
   if (!line) return refuse("bench", line.error());
   const GivenOptions& options = line.value().options;

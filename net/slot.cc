@@ -16,6 +16,19 @@
 // release store after its last read; the writer's scan reads that store, or a later claim of
 // another reader, whose compare-and-swap acquired it and passed it on; the payload is written after
 // the scan.
+//
+// Why a reader without a pin (held(), buffer()) notices what is torn: header, payload, header.
+//
+//   writer                                  reader
+//   L1  held[b] := 0                        H1  held[b] == v?   (acquire)
+//       release fence                       H2  read the payload
+//   L2  write the payload                       acquire fence
+//   L3  held[b] := v'                       H3  held[b] == v?
+//
+// Had H2 read a byte of a later L2, the fences order that L1 before H3, which then reads 0 or a
+// version that was written after it; versions never come back, so H3 differs from v. Had H2 read a
+// byte older than v's, H1, which read v from L3 and acquired it, forbids that. A reader on another
+// node sees the same order of stores: its second header is read after all of its payload has come.
 #include "paceline/net/slot.h"
 
 #define XXH_INLINE_ALL  // header only: nothing for consumers to link
@@ -173,6 +186,7 @@ std::optional<Loan> Slot::loan() const {
     if (taken[buffer]) continue;
     words_->loaned.store(own_word() | buffer);
     words_->held[buffer].store(0);
+    std::atomic_thread_fence(std::memory_order_release);  // L1 before L2; partner: H3's fence
     return Loan(words_, buffers_, buffer);
   }
   words_->busy.fetch_add(1);
@@ -198,6 +212,16 @@ Pin Slot::pin() const {
     return {};
   }
   return Pin(words_, buffers_, word, buffer);
+}
+
+std::uint64_t Slot::held(std::size_t buffer) const {
+  PACELINE_CHECK(buffer < kBuffers, "buffer {} of {}", buffer, kBuffers);
+  return words_->held[buffer].load();
+}
+
+std::span<const std::byte> Slot::buffer(std::size_t buffer) const {
+  PACELINE_CHECK(buffer < kBuffers, "buffer {} of {}", buffer, kBuffers);
+  return words_->buffer(buffers_, buffer);
 }
 
 SlotDamage Slot::damage() const {

@@ -49,7 +49,8 @@ class Pin {
   explicit operator bool() const { return word_ != nullptr; }
   std::uint64_t version() const;  ///< 0 when empty
   /// At their address in this process: outside the arena (SL-9) perhaps none that it may read itself.
-  std::span<const std::byte> bytes() const;  ///< no bytes when empty
+  std::span<const std::byte> bytes() const;       ///< no bytes when empty
+  std::size_t buffer() const { return buffer_; }  ///< which of the slot's three it is
 
  private:
   friend class Slot;
@@ -101,6 +102,13 @@ class Slot {
   std::optional<Loan> loan() const;
   Pin pin() const;
   SlotDamage damage() const;
+
+  /// For readers that have no pin of their own (SL-5): the version that a buffer holds now, 0 for
+  /// none or while it is being written, and its bytes, which are a version's only if that version was
+  /// there before and after they were read.
+  /// @pre buffer < 3
+  std::uint64_t held(std::size_t buffer) const;
+  std::span<const std::byte> buffer(std::size_t buffer) const;
 
  private:
   friend class Arena;
