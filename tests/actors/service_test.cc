@@ -50,7 +50,7 @@ struct Waiting {
     if (gone) port.count("gone");
   }
 };
-const Protocol kWaiting = describe<Waiting>("waiting", "a test");
+const Protocol kWaiting = describe<Waiting>("waiting", "a test", "none");
 
 Packet note(Address from, std::uint64_t number) {
   Packet packet;
