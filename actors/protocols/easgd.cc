@@ -10,8 +10,8 @@
 //   the worker takes no other elastic step, and its d stays in place.
 //   EA-2 A worker that crashed takes its x along, and what it has pushed stays with the centre. Who
 //   takes its place begins at c, and so with d = 0. The centre stays while somebody may return.
-//   EA-3 Who comes before c is there to be read waits for the centre's greeting: the first exchange is left
-//   to no race.
+//   EA-3 A worker begins when the centre has greeted it, and so when c is there to be read: the first
+//   exchange is left to no race.
 //   EA-4 p counts who was added and not who was removed or given up; each worker's alpha follows
 //   after its next push.
 #include <algorithm>
@@ -68,9 +68,8 @@ struct Easgd {
     double alpha = h.alpha(port.place().workers());
     const Vector x = port.x(), d = port.vector("elastic");
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
-    bool alone = false;        // the centre is gone
-    if (port.newest(port.global(), kParameters) == 0)  // EA-3
-      alone = co_await settled(port, pushed, alpha);
+    port.send(port.global(), Push{0}, 0);                // who comes when it has ended hears of that
+    bool alone = co_await settled(port, pushed, alpha);  // the centre is gone
 
     for (std::uint64_t t = port.steps(); port.running(); ++t) {
       bool elastic = false;
