@@ -1,5 +1,7 @@
 #include "paceline/compute/cuda/convolution_plan_internal.h"
 
+#include <mutex>
+#include <shared_mutex>
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -177,7 +179,10 @@ Result<std::shared_ptr<CudnnHandle>> CudnnHandle::make() {
   return std::shared_ptr<CudnnHandle>(new CudnnHandle(handle));
 }
 
-CudnnHandle::~CudnnHandle() { cudnnDestroy(handle_); }
+CudnnHandle::~CudnnHandle() {
+  const std::unique_lock alone(capture_mutex());
+  cudnnDestroy(handle_);
+}
 
 void CudnnHandle::use(cudaStream_t stream) {
   if (stream == stream_) return;

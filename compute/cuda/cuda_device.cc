@@ -57,14 +57,19 @@ class CudaMemory final : public DeviceMemory {
 /// Another process's.
 class BorrowedMemory final : public DeviceMemory {
  public:
-  BorrowedMemory(void* data, std::size_t bytes) : data_(data), bytes_(bytes) {}
-  ~BorrowedMemory() override { cudaIpcCloseMemHandle(data_); }
+  BorrowedMemory(void* data, std::size_t bytes, Twins& twins)
+      : data_(data), bytes_(bytes), twins_(twins) {}
+  ~BorrowedMemory() override {
+    twins_.forget(data_);
+    cudaIpcCloseMemHandle(data_);
+  }
   void* data() override { return data_; }
   std::size_t bytes() const override { return bytes_; }
 
  private:
   void* const data_;
   const std::size_t bytes_;
+  Twins& twins_;
 };
 
 class CudaDevice final : public Device {
@@ -163,10 +168,12 @@ class CudaDevice final : public Device {
     static_assert(sizeof(cudaIpcMemHandle_t) == sizeof(SharedMemoryHandle));
     cudaIpcMemHandle_t handle{};
     if (const cudaError_t status = cudaIpcGetMemHandle(&handle, memory.data());
-        status != cudaSuccess)
+        status != cudaSuccess) {
+      static_cast<void>(cudaGetLastError());
       return fail(std::errc::not_supported,
                   "the GPU's memory cannot be shared between processes: {}",
                   cudaGetErrorString(status));
+    }
     SharedMemoryHandle result;
     std::copy_n(reinterpret_cast<const std::byte*>(&handle), sizeof handle, result.bytes.begin());
     return result;
@@ -184,7 +191,7 @@ class CudaDevice final : public Device {
           "another process's memory of the GPU cannot be opened: {}: --slot-memory host does "
           "without",
           cudaGetErrorString(status));
-    return std::make_unique<BorrowedMemory>(data, bytes);
+    return std::make_unique<BorrowedMemory>(data, bytes, twins_);
   }
 
  private:

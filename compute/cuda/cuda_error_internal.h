@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <shared_mutex>
 #include <stdexcept>
 
 namespace paceline::cuda {
@@ -13,6 +14,13 @@ class CudaError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+/// Held shared while a stream is captured, and alone by calls that synchronise the whole device, which
+/// would end a capture of another thread.
+inline std::shared_mutex& capture_mutex() {
+  static std::shared_mutex mutex;
+  return mutex;
+}
 
 /// @throws CudaError naming `what` when the call failed
 void check(cudaError_t status, const char* what);

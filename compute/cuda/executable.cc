@@ -23,14 +23,17 @@ bool on_device(const void* memory) {
 class Visitor {
  public:
   /// @return the vector's address on the GPU
-  float* bring(ConstVector vector, cudaStream_t stream) {
+  float* bring(ConstVector vector, cudaStream_t stream, Twins& twins) {
     if (vector.count == 0) return nullptr;
     if (vector.data != known_) {
       known_ = vector.data;
       resident_ = on_device(vector.data);
     }
     if (resident_) return static_cast<float*>(const_cast<void*>(vector.data));
-    if (count_ < vector.count) copy_ = device_memory<float>(count_ = vector.count);
+    if (count_ < vector.count) {
+      twins.forget(copy_.get());
+      copy_ = device_memory<float>(count_ = vector.count);
+    }
     check(cudaMemcpyAsync(copy_.get(), vector.data, vector.count * sizeof(float), cudaMemcpyDefault,
                           stream),
           "cudaMemcpyAsync of a vector");
@@ -157,13 +160,13 @@ class CudaExecutable final : public Executable {
     const StagedBatch& staged = input.take(kStream);
     PACELINE_CHECK(staged.count == images_, "{} images were staged, {} are asked for", staged.count,
                    images_);
-    float* const parameters = x_.bring(x, kStream);
+    float* const parameters = x_.bring(x, kStream, twins_);
     if (!x_.resident()) twins_.written(parameters);
     Bound bound{.stream = kStream,
                 .block = block_.get(),
                 .x = parameters,
                 .weights = parameters,
-                .buffers = buffers_.bring(buffers, kStream),
+                .buffers = buffers_.bring(buffers, kStream, twins_),
                 .images = staged.images,
                 .cuts = staged.cuts,
                 .scale = staged.scale,
@@ -192,7 +195,7 @@ class CudaExecutable final : public Executable {
     host_->seed = seed;  // the last step, which read it, has ended (CX-3)
     check(cudaMemcpyAsync(seed_.get(), &host_->seed, sizeof seed, cudaMemcpyHostToDevice, kStream),
           "cudaMemcpyAsync of a seed");
-    float* const gradient = g_.bring(g, kStream);
+    float* const gradient = g_.bring(g, kStream, twins_);
     bound.g = gradient;
     if (precision_ == Precision::bf16) {
       Twin& twin = twins_.of(gradient, program_.parameter_elements);
@@ -218,7 +221,8 @@ class CudaExecutable final : public Executable {
             "cudaMemsetAsync");
   }
   void run_step(Bound& bound) {
-    const GraphKey key{bound.x, bound.weights, bound.g, bound.buffers, bound.images, bound.cuts};
+    const GraphKey key{bound.x,    bound.weights, bound.g,     bound.buffers, bound.images,
+                       bound.cuts, bound.labels,  bound.scale, bound.shift,   bound.stored};
     const auto known = std::ranges::find(graphs_, key, &Captured::key);
     if (known == graphs_.end()) {
       constexpr std::size_t kMost = 8;  // two input buffers, and vectors that change now and then
@@ -247,6 +251,7 @@ class CudaExecutable final : public Executable {
   const Precision precision_;
   const std::size_t classes_;
   Twins& twins_;
+  Stream capture_;  // outlives the handle that was last set to it
   const std::unique_ptr<ConvolutionPlanner> planner_;
   const std::unique_ptr<Plan> plan_;
   const DevicePointer<std::byte> block_;
@@ -257,7 +262,6 @@ class CudaExecutable final : public Executable {
   std::vector<float> host_logits_;
   InputStaging input_, test_input_;
   Visitor x_, buffers_, g_;
-  Stream capture_;
   std::vector<Captured> graphs_;
   std::function<void()> meanwhile_;
   std::size_t images_ = 0;  // of the last batch
@@ -266,6 +270,8 @@ class CudaExecutable final : public Executable {
 /// Each step by itself, with an event before and after it; never as a graph.
 std::vector<OperationCost> CudaExecutable::profile(ConstVector x, Vector buffers, Vector g,
                                                    const Batch& batch, std::size_t steps) {
+  PACELINE_CHECK(options_.training, "compiled for evaluation only");
+  PACELINE_CHECK(g.count >= program_.parameter_elements, "a gradient of {} elements", g.count);
   std::vector<const PlannedStep*> all;
   for (const PlannedStep& step : plan_->forward) all.push_back(&step);
   all.push_back(&plan_->loss);

@@ -26,6 +26,10 @@ struct GraphKey {
   const void* buffers = nullptr;
   const void* images = nullptr;
   const void* cuts = nullptr;
+  const void* labels = nullptr;
+  const void* scale = nullptr;
+  const void* shift = nullptr;
+  Shape stored;  ///< of bytes
   bool operator==(const GraphKey&) const = default;
 };
 

@@ -27,6 +27,7 @@ struct StagedBatch {
 class InputStaging {
  public:
   InputStaging(const Shape& image, std::size_t batch);
+  ~InputStaging() { cudaStreamSynchronize(stream_.get()); }  // one may be on its way
   /// Begins to bring a batch of at most `batch` images.
   void stage(const Batch& batch);
   /// Whether one was staged and not taken.

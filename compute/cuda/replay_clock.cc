@@ -1,5 +1,9 @@
 #include "paceline/compute/cuda/replay_clock_internal.h"
 
+#include <mutex>
+#include <shared_mutex>
+
+
 #include "paceline/compute/cuda/cuda_error_internal.h"
 
 namespace paceline::cuda {
@@ -34,6 +38,7 @@ ReplayClock::~ReplayClock() {
 void ReplayClock::capture(const std::function<void(cudaStream_t)>& work) {
   work(stream_);  // loads the kernels, which a capture does not allow
   check(cudaStreamSynchronize(stream_), "a trial run");
+  std::shared_lock capturing(capture_mutex());
   cudaGraph_t graph = nullptr;
   check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "a capture");
   try {
@@ -45,6 +50,7 @@ void ReplayClock::capture(const std::function<void(cudaStream_t)>& work) {
     throw;
   }
   check(cudaStreamEndCapture(stream_, &graph), "a capture's end");
+  capturing.unlock();
   cudaGraphExec_t exec = nullptr;
   const auto status = cudaGraphInstantiate(&exec, graph, 0);
   cudaGraphDestroy(graph);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <shared_mutex>
 #include <utility>
 
 #include "paceline/compute/cuda/cuda_error_internal.h"
@@ -86,6 +87,7 @@ class Graph {
   /// What `enqueue(stream)` puts on a stream of ours. It must neither wait nor allocate there.
   template <class Enqueue>
   static Graph capture(cudaStream_t stream, const Enqueue& enqueue) {
+    const std::shared_lock capturing(capture_mutex());
     cudaGraph_t graph = nullptr;
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
           "cudaStreamBeginCapture");
@@ -94,6 +96,7 @@ class Graph {
     } catch (...) {
       cudaStreamEndCapture(stream, &graph);
       if (graph) cudaGraphDestroy(graph);
+      static_cast<void>(cudaGetLastError());
       throw;
     }
     check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");

@@ -1,5 +1,8 @@
 #include "paceline/compute/cuda/twins_internal.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "paceline/compute/cuda/bf16_arithmetic_internal.h"
 #include "paceline/compute/cuda/cuda_error_internal.h"
 #include "paceline/compute/cuda/pointwise_internal.h"
@@ -55,10 +58,14 @@ void Twins::refresh_bf16(cudaStream_t stream, Twin& twin) {
 }
 
 void Twins::written(const void* vector) {
-  Twin* const twin = find(vector);
-  if (twin == nullptr) return;
-  twin->f32_fresh = true;
-  twin->bf16_fresh = false;
+  const std::lock_guard lock(mutex_);
+  const auto address = reinterpret_cast<std::uintptr_t>(vector);
+  for (const auto& [begin, twin] : twins_) {
+    const std::uintptr_t at = address - reinterpret_cast<std::uintptr_t>(begin);
+    if (at >= std::max<std::size_t>(1, twin->count * sizeof(float))) continue;
+    twin->f32_fresh = true;
+    twin->bf16_fresh = false;
+  }
 }
 
 }  // namespace paceline::cuda

@@ -41,7 +41,7 @@ class Twins {
   void refresh_f32(cudaStream_t stream, const void* vector);
   /// Makes the 16-bit side fresh.
   void refresh_bf16(cudaStream_t stream, Twin& twin);
-  /// Somebody has written the f32 side.
+  /// Somebody has written the f32 side, or a part of it that begins here.
   void written(const void* vector);
 
  private:

@@ -86,6 +86,45 @@ class PromisesOn : public testing::TestWithParam<Subject> {
 INSTANTIATE_TEST_SUITE_P(Devices, PromisesOn, testing::ValuesIn(subjects()),
                          [](const auto& given) { return name_of(given.param); });
 
+/// A GPU runs the first step as it is, captures the second and replays the others.
+TEST_P(PromisesOn, AStepIsTheSameWheneverItIsTaken) {
+  const Program program = residual_net();
+  const auto executable = compiled(*device_, program, {.batch = kImages, .deterministic = true});
+  const std::vector<float> first = random_parameters(program, seed_),
+                           statistics = random_buffers(program, seed_);
+  DeviceVector x(*device_, first), g(*device_, first.size()), buffers(*device_, statistics);
+  const auto gradient = [&](std::uint64_t batch, std::uint64_t masks) {
+    device_->math().copy(buffers.view(), view(statistics));
+    executable->train_step(x.view(), buffers.view(), g.view(),
+                           random_batch(program, kImages, seed_ + batch).view(), masks);
+    std::vector<std::vector<float>> result{g.values(), buffers.values()};
+    return result;
+  };
+  const auto wanted = gradient(1, 5);
+  for (int again = 0; again < 6; ++again) EXPECT_EQ(gradient(1, 5), wanted) << again;
+  EXPECT_NE(gradient(1, 6), wanted) << "other masks";
+  EXPECT_NE(gradient(2, 5), wanted) << "another batch";
+  EXPECT_EQ(gradient(1, 5), wanted);
+}
+
+TEST_P(PromisesOn, VectorsInHostMemoryAreTakenAlong) {
+  const Program program = residual_net();
+  const auto executable = compiled(*device_, program, {.batch = kImages, .deterministic = true});
+  const std::vector<float> first = random_parameters(program, seed_),
+                           statistics = random_buffers(program, seed_);
+  const OwnedBatch batch = random_batch(program, kImages, seed_ + 1);
+  DeviceVector x(*device_, first), g(*device_, first.size()), buffers(*device_, statistics);
+  executable->train_step(x.view(), buffers.view(), g.view(), batch.view(), 3);
+  std::vector<float> host_g(first.size(), 7), host_buffers = statistics;
+  executable->train_step(view(first), view(host_buffers), view(host_g), batch.view(), 3);
+  EXPECT_EQ(host_g, g.values());
+  EXPECT_EQ(host_buffers, buffers.values());
+  const Evaluation there = executable->evaluate(x.view(), buffers.view(), batch.view());
+  const Evaluation here = executable->evaluate(view(first), view(host_buffers), batch.view());
+  EXPECT_EQ(here.loss_sum, there.loss_sum);
+  EXPECT_EQ(here.errors, there.errors);
+}
+
 TEST_P(PromisesOn, SameSeedGivesTheSameBits) {
   EXPECT_EQ(run(*device_, program_, seed_, 5), run(*device_, program_, seed_, 5));
 }
