@@ -23,6 +23,7 @@
 #include "paceline/actors/recorder.h"
 #include "paceline/actors/resume.h"
 #include "paceline/actors/run_context.h"
+#include "paceline/actors/run_figures.h"
 #include "paceline/actors/service.h"
 #include "paceline/actors/slot_watch.h"
 #include "paceline/actors/summary.h"
@@ -126,8 +127,7 @@ Result<> Ride::ride() {
   if (ready && options_.evaluate == Evaluate::beside) ready = prepare_evaluator();
   if (!ready) {
     std::error_code ignored;  // the folder holds no run yet
-    if (!options_.resume)
-      std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
+    if (!options_.resume) std::filesystem::remove(options_.directory / "metrics.jsonl", ignored);
     return ready;
   }
   train();
@@ -162,19 +162,18 @@ Result<> Ride::spawn() {
 
 /// Waits for the next message, or a while.
 void Ride::listen() {
-  self_->receive([&](const EngineReady& engine) { crew_.ready(engine); },
-                 [&](const EngineEnded& end) { crew_.ended(end); },
-                 [&](const LastWord& word) { crew_.last_word(word.end); },
-                 [&](const ProcessEnded& ended) { crew_.process_ended(ended.rank); },
-                 [&](const Trouble& trouble) {
-                   if (!failure_.code) failure_ = trouble.error;
-                   stop("error");
-                 },
-                 [&](const Skipped& skipped) {
-                   summary_.skipped.emplace(skipped.name, skipped.reason);
-                 },
-                 [&](Halted) { end_training(); },
-                 [&](const Assessed& result) { assessed(result); }, caf::after(crew_.idle()) >> [] {});
+  self_->receive(
+      [&](const EngineReady& engine) { crew_.ready(engine); },
+      [&](const EngineEnded& end) { crew_.ended(end); },
+      [&](const LastWord& word) { crew_.last_word(word.end); },
+      [&](const ProcessEnded& ended) { crew_.process_ended(ended.rank); },
+      [&](const Trouble& trouble) {
+        if (!failure_.code) failure_ = trouble.error;
+        stop("error");
+      },
+      [&](const Skipped& skipped) { summary_.skipped.emplace(skipped.name, skipped.reason); },
+      [&](Halted) { end_training(); }, [&](const Assessed& result) { assessed(result); },
+      caf::after(crew_.idle()) >> [] {});
   if (control_.suspending()) stand_still();
   crew_.look_around();
   slots_.look();
@@ -225,8 +224,7 @@ void Ride::train() {
   crew_.changes_end(*desk_);
   desk_.reset();
   context_.live.ended.store(context_.now());
-  if (summary_.ended_by.empty())
-    summary_.ended_by = crew_.lost() ? "error" : "steps";
+  if (summary_.ended_by.empty()) summary_.ended_by = crew_.lost() ? "error" : "steps";
 }
 
 void Ride::stop(const char* why) {
@@ -258,11 +256,13 @@ void Ride::tell_of_resume() {
 void Ride::save_last() {
   if (!checkpointer_) return;
   constexpr auto kMost = 600s;  // of a slow disk
-  ask(&*self_, checkpointer_, kMost, Finish{}).receive([](bool) {}, [&](const caf::error&) {
-    tell(&*self_, context_.recorder,
-         Observation{Address{}, context_.train_seconds(),
-                     FaultEvent{0, "the last checkpoint was not written in time"}});
-  });
+  ask(&*self_, checkpointer_, kMost, Finish{})
+      .receive([](bool) {},
+               [&](const caf::error&) {
+                 tell(&*self_, context_.recorder,
+                      Observation{Address{}, context_.train_seconds(),
+                                  FaultEvent{0, "the last checkpoint was not written in time"}});
+               });
   end(checkpointer_);
   checkpointer_ = nullptr;
 }
@@ -275,8 +275,8 @@ void Ride::look_around() {
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
   if (!data_usable()) stop("error");
-  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && context_.leading() != Address{} &&
-      summary_.ended_by.empty()) {
+  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every &&
+      context_.leading() != Address{} && summary_.ended_by.empty()) {
     assessed_at_ = t;
     assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot,
            context_.leading());
@@ -379,37 +379,12 @@ void Ride::count_up() {
   slots_.look();
   summary_.test_error_leader = last_leader_ ? last_leader_->error : NAN;
   summary_.test_error_mean = last_mean_ ? last_mean_->error : NAN;
-  summary_.train_seconds = context_.train_seconds();
-  summary_.steps = context_.live.steps.load();
-  summary_.images_per_second =
-      static_cast<double>(summary_.steps * options_.batch) / summary_.train_seconds;
-  summary_.learning_rate = context_.live.learning_rate.load();
-  summary_.leader_changes = context_.live.leader_changes.load();
-  summary_.seed = options_.seed;
-  if (options_.pin)
-    for (Rank rank = 0; rank < context_.place.workers(); ++rank)
-      summary_.pinned.push_back(show_processors(context_.processors.seats[rank]));
-  const Reading read = context_.data.reading();
-  summary_.decode_cpu_seconds = read.decode_cpu_seconds - read_before_.decode_cpu_seconds;
-  summary_.data_wait_seconds = read.wait_seconds - read_before_.wait_seconds;
-  summary_.skipped.insert(read.skipped.begin(), read.skipped.end());
-  double coordination = 0, trained = 0;
-  const auto add_counts = [&](const auto& counts) {
-    for (const auto& [name, n] : counts) summary_.events[name] += n;
-  };
-  for (Rank rank = 0; rank < context_.place.seats(); ++rank) {
-    const SeatWords& seat = context_.words.seat(rank);
-    coordination += seat.coordination_seconds.load();
-    trained += seat.train_seconds.load();
-    summary_.decode_cpu_seconds += seat.decode_cpu_seconds.load();
-    summary_.data_wait_seconds += seat.data_wait_seconds.load();
-    add_counts(seat.counts.read());
-  }
-  for (const ServiceHost& service : services_) add_counts(service.counts());
+  add_figures(context_, read_before_, summary_);
+  for (const ServiceHost& service : services_)
+    for (const auto& [name, n] : service.counts()) summary_.events[name] += n;
   if (options_.slot_checksums) summary_.events["damaged"] = slots_.found();
   if (crew_.added() > 0) summary_.events["workers_added"] = crew_.added();
   if (crew_.removed() > 0) summary_.events["workers_removed"] = crew_.removed();
-  summary_.coordination_fraction = trained > 0 ? coordination / trained : 0;
 }
 
 /// Whether the image files can still be read.
@@ -464,25 +439,7 @@ Result<> Ride::flush() {
 }
 
 void Ride::report(const char* phase) {
-  if (!progress_) return;
-  const LiveState& live = context_.live;
-  Progress p;
-  p.train_seconds = context_.train_seconds();
-  p.steps = live.steps.load();
-  p.steps_planned = context_.budget.planned();
-  p.images_per_second =
-      p.train_seconds > 0 ? static_cast<double>(p.steps * options_.batch) / p.train_seconds : 0;
-  if (options_.minutes > 0)
-    p.seconds_left = std::max(0.0, 60 * options_.minutes - p.train_seconds);
-  else if (p.steps > 0)
-    p.seconds_left = p.train_seconds *
-                     static_cast<double>(p.steps_planned - std::min(p.steps, p.steps_planned)) /
-                     static_cast<double>(p.steps);
-  if (live.leader.load() != kNobody) p.leader = live.leader.load();
-  if (std::isfinite(live.leader_score.load())) p.loss = live.leader_score.load();
-  if (std::isfinite(live.test_error.load())) p.test_error = live.test_error.load();
-  p.phase = phase;
-  progress_(p);
+  if (progress_) progress_(progress_of(context_, phase));
 }
 
 }  // namespace
@@ -509,10 +466,10 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
   node.words().checkpoint.kept.store(options.checkpoints() || options.resume);
   RunContext context(options, network, data, node.words());
   PACELINE_TRYV(prepare(context, options));
-  PACELINE_TRY(auto arenas, GroupArenas::create(*context.protocol, context.device->math(),
-                                                network.layout(), context.place, node.name(),
-                                                context.state_bytes(), options.slot_checksums,
-                                                context.slot_device()));
+  PACELINE_TRY(auto arenas,
+               GroupArenas::create(*context.protocol, context.device->math(), network.layout(),
+                                   context.place, node.name(), context.state_bytes(),
+                                   options.slot_checksums, context.slot_device()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
   if (options.pin) spdlog::info("{}", show_shares(context.processors, context.place));

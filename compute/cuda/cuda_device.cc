@@ -35,15 +35,15 @@ int attribute(cudaDeviceAttr which) {
   return value;
 }
 
-/// cudaMalloc's, in blocks of their own where other processes may be told of them: a handle opens the
-/// whole block.
+/// cudaMalloc's, or another process's, opened.
 class CudaMemory final : public DeviceMemory {
  public:
-  CudaMemory(void* data, std::size_t bytes, Twins& twins)
-      : data_(data), bytes_(bytes), twins_(twins) {}
+  /// @param free  cudaFree or cudaIpcCloseMemHandle
+  CudaMemory(void* data, std::size_t bytes, Twins& twins, cudaError_t (*free)(void*))
+      : data_(data), bytes_(bytes), twins_(twins), free_(free) {}
   ~CudaMemory() override {
     twins_.forget(data_);
-    cudaFree(data_);
+    free_(data_);
   }
   void* data() override { return data_; }
   std::size_t bytes() const override { return bytes_; }
@@ -52,24 +52,7 @@ class CudaMemory final : public DeviceMemory {
   void* const data_;
   const std::size_t bytes_;
   Twins& twins_;
-};
-
-/// Another process's.
-class BorrowedMemory final : public DeviceMemory {
- public:
-  BorrowedMemory(void* data, std::size_t bytes, Twins& twins)
-      : data_(data), bytes_(bytes), twins_(twins) {}
-  ~BorrowedMemory() override {
-    twins_.forget(data_);
-    cudaIpcCloseMemHandle(data_);
-  }
-  void* data() override { return data_; }
-  std::size_t bytes() const override { return bytes_; }
-
- private:
-  void* const data_;
-  const std::size_t bytes_;
-  Twins& twins_;
+  cudaError_t (*const free_)(void*);
 };
 
 class CudaDevice final : public Device {
@@ -98,7 +81,7 @@ class CudaDevice final : public Device {
       return fail(std::errc::not_enough_memory, "no {} bytes of the GPU's memory: {}", whole,
                   cudaGetErrorString(status));
     }
-    auto memory = std::make_unique<CudaMemory>(data, bytes, twins_);
+    auto memory = std::make_unique<CudaMemory>(data, bytes, twins_, &cudaFree);
     cudaError_t status = cudaMemsetAsync(data, 0, whole, cudaStreamPerThread);
     if (status == cudaSuccess) status = cudaStreamSynchronize(cudaStreamPerThread);
     if (status != cudaSuccess)
@@ -191,7 +174,7 @@ class CudaDevice final : public Device {
           "another process's memory of the GPU cannot be opened: {}: --slot-memory host does "
           "without",
           cudaGetErrorString(status));
-    return std::make_unique<BorrowedMemory>(data, bytes, twins_);
+    return std::make_unique<CudaMemory>(data, bytes, twins_, &cudaIpcCloseMemHandle);
   }
 
  private:

@@ -115,7 +115,7 @@ class GpuBundle(WithFolder):
         self.assertIn("libcaf_core", " ".join(manifest["libraries"]))
         self.assertNotIn("libc.so.6", manifest["libraries"])
         bundle = surroundings.Bundle(out, self.folder / "programs")
-        environment = {"LD_LIBRARY_PATH": bundle.library_path([])}
+        environment = {"LD_LIBRARY_PATH": bundle.loader_path([])}
         code, output, _ = paced.run([bundle.paceline, "--version"], 20, environment)
         self.assertEqual((code, output.split()[0]), (0, "paceline"))
         done = run_tool(out / "tools/gpu_check", "--help")

@@ -45,7 +45,7 @@ def has_torch(python):
     return json.loads(last_line(output)), ""
 
 
-def library_folders(found_pythons):
+def loader_folders(found_pythons):
     """Folders with CUDA's libraries: the loader's own path, wheels, toolkits."""
     folders = [f for f in os.environ.get("LD_LIBRARY_PATH", "").split(":") if f]
     for python in found_pythons:
@@ -136,7 +136,7 @@ class Bundle:
             found = labelled_tests(self.folder)[0] or sorted(self.bin.glob("*gpu_test"))
         return {p.name: p for p in found if os.access(p, os.X_OK)}
 
-    def library_path(self, cuda_folders):
+    def loader_path(self, cuda_folders):
         """CUDA's folders behind our own; our C++ library only where the machine's is older than we need."""
         folders = [self.root / "lib", *cuda_folders]
         path = ":".join(str(f) for f in folders if os.path.isdir(f))
