@@ -134,12 +134,14 @@ Result<GivenOptions> read_environment(std::span<const std::string> environment,
 }
 
 Result<GivenOptions> read_ini(const std::filesystem::path& file,
-                              std::span<const OptionName> options) {
+                              std::span<const OptionName> options,
+                              std::string_view asked_by) {
   std::error_code unreadable;
   std::ifstream stream(file);
   if (!stream || std::filesystem::is_directory(file, unreadable)) {
     return fail(std::errc::no_such_file_or_directory,
-                "--config {}: cannot be read: give a file of 'name = value' lines", file.string());
+                "{} {}: cannot be read: give a file of 'name = value' lines", asked_by,
+                file.string());
   }
   GivenOptions given;
   try {
@@ -155,13 +157,13 @@ Result<GivenOptions> read_ini(const std::filesystem::path& file,
                         {option.value.empty() ? "" : option.value.front(), origin}));
     }
   } catch (const po::invalid_config_file_syntax& error) {
-    return fail(std::errc::invalid_argument, "--config {}: '{}' is no 'name = value' line",
-                file.string(), error.tokens().substr(0, 40));
+    return fail(std::errc::invalid_argument, "{} {}: '{}' is no 'name = value' line",
+                asked_by, file.string(), error.tokens().substr(0, 40));
   } catch (const po::error& error) {
-    return fail(std::errc::invalid_argument, "--config {}: {}", file.string(), error.what());
+    return fail(std::errc::invalid_argument, "{} {}: {}", asked_by, file.string(), error.what());
   }
   if (stream.bad()) {
-    return fail(std::errc::io_error, "--config {}: cannot be read to its end", file.string());
+    return fail(std::errc::io_error, "{} {}: cannot be read to its end", asked_by, file.string());
   }
   return given;
 }

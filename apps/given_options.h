@@ -49,8 +49,10 @@ Result<GivenOptions> read_environment(std::span<const std::string> environment,
                                       std::span<const OptionName> options);
 
 /// Lines of `name = value`; '#' starts a comment.
+/// @param asked_by  the option that named the file, for messages
 Result<GivenOptions> read_ini(const std::filesystem::path& file,
-                              std::span<const OptionName> options);
+                              std::span<const OptionName> options,
+                              std::string_view asked_by = "--config");
 
 /// One value of an INI file, whatever else stands in it; nullopt where it is not there.
 std::optional<std::string> read_ini_value(const std::filesystem::path& file,

@@ -13,7 +13,7 @@
 
 namespace paceline {
 
-Result<std::unique_ptr<Interrupt>> Interrupt::watch(RunControl& control) {
+Result<std::unique_ptr<Interrupt>> Interrupt::watch(RunControl& control, std::string_view said) {
   std::unique_ptr<Interrupt> made(new Interrupt);
   sigset_t heeded;
   sigemptyset(&heeded);
@@ -28,7 +28,7 @@ Result<std::unique_ptr<Interrupt>> Interrupt::watch(RunControl& control) {
   if (made->signals_ < 0 || made->ended_ < 0) {
     return fail_errno(errno, "cannot listen to signals");
   }
-  made->listener_ = std::thread([raw = made.get(), &control] { raw->listen(control); });
+  made->listener_ = std::thread([raw = made.get(), &control, said] { raw->listen(control, said); });
   return made;
 }
 
@@ -42,7 +42,7 @@ Interrupt::~Interrupt() {
   pthread_sigmask(SIG_SETMASK, &former_, nullptr);
 }
 
-void Interrupt::listen(RunControl& control) const {
+void Interrupt::listen(RunControl& control, std::string_view said) const {
   std::array<pollfd, 2> watched{{{signals_, POLLIN, 0}, {ended_, POLLIN, 0}}};
   while (true) {
     if (poll(watched.data(), watched.size(), -1) < 0) continue;  // EINTR alone can happen
@@ -57,8 +57,7 @@ void Interrupt::listen(RunControl& control) const {
     if (control.stopping()) _exit(kInterrupted);
     control.stop();
     if (isatty(STDERR_FILENO) == 1) std::fputc('\n', stderr);  // off the progress line
-    std::fputs("paceline: finishing the step, then writing the results; once more ends at once\n",
-               stderr);
+    fmt::print(stderr, "paceline: {}\n", said);
   }
 }
 

@@ -23,7 +23,11 @@ namespace paceline {
 class Interrupt {
  public:
   /// @param control  of the run to come; outlives this
-  static Result<std::unique_ptr<Interrupt>> watch(RunControl& control);
+  /// @param said  to people at the first signal; outlives this
+  static Result<std::unique_ptr<Interrupt>> watch(
+      RunControl& control,
+      std::string_view said =
+          "finishing the step, then writing the results; once more ends at once");
   /// Gives the signals back to their former handling.
   ~Interrupt();
   Interrupt(const Interrupt&) = delete;
@@ -31,7 +35,7 @@ class Interrupt {
 
  private:
   Interrupt() = default;
-  void listen(RunControl& control) const;
+  void listen(RunControl& control, std::string_view said) const;
   static void stop_with_workers(RunControl& control);
 
   int signals_ = -1, ended_ = -1;  // descriptors

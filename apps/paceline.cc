@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "paceline/apps/bench.h"
+#include "paceline/apps/compare.h"
 #include "paceline/apps/doctor.h"
 #include "paceline/apps/eval.h"
 #include "paceline/apps/exit_code.h"
@@ -32,6 +33,7 @@ constexpr const char* kHelp =
     "  paceline inspect list a network's layers, shapes, parameters and memory\n"
     "  paceline protocols  list how workers can coordinate, with sources and traffic\n"
     "  paceline lab     try protocols against each other in the simulator\n"
+    "  paceline compare try protocols against each other in real training runs\n"
     "  paceline bench   measure slot, pull, mailbox, step or data on this machine\n"
     "  paceline doctor  say what this machine has and what it lacks\n"
     "  paceline worker  one worker of a run with --isolation process, which starts it\n"
@@ -40,8 +42,9 @@ constexpr const char* kHelp =
     "Try: paceline train --groups 2 --workers 4\n";
 
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
-  const std::vector<std::string> commands{"train", "eval",   "inspect", "protocols", "lab",
-                                          "bench", "doctor", "worker",  "workers",   "help"};
+  const std::vector<std::string> commands{"train",  "eval",    "inspect", "protocols",
+                                          "lab",    "compare", "bench",   "doctor",
+                                          "worker", "workers", "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;
@@ -62,6 +65,7 @@ ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> e
   if (command == "inspect") return inspect(words);
   if (command == "protocols") return list_protocols(words);
   if (command == "lab") return lab(words);
+  if (command == "compare") return compare(words, environment);
   if (command == "bench") return bench(words);
   if (command == "doctor") return doctor(words);
   if (command == "worker") return worker(words);

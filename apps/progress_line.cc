@@ -15,14 +15,6 @@ using namespace std::chrono_literals;
 constexpr auto kBetweenLines = 5s;
 constexpr std::size_t kPlainWidth = 120, kBarWidth = 20;
 
-std::string clock_text(double seconds) {
-  const auto whole = static_cast<long long>(std::ceil(std::clamp(seconds, 0.0, 1e9)));
-  if (whole >= 3600) {
-    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
-  }
-  return fmt::format("{}:{:02}", whole / 60, whole % 60);
-}
-
 /// [0, 1], of the budget: steps where they are counted, else time.
 double share_done(const Progress& p) {
   const double done = p.steps_planned > 0
@@ -49,6 +41,14 @@ bool can_redraw(std::FILE* out) {
 
 }  // namespace
 
+std::string clock_text(double seconds) {
+  const auto whole = static_cast<long long>(std::ceil(std::clamp(seconds, 0.0, 1e9)));
+  if (whole >= 3600) {
+    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  }
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
 std::string progress_text(const Progress& p, std::size_t width) {
   const double share = share_done(p);
   std::string text = fmt::format("{:>3.0f} %", 100 * share);
@@ -72,10 +72,7 @@ ProgressLine::ProgressLine(std::FILE* out) : out_(out), terminal_(can_redraw(out
 
 void ProgressLine::show(const Progress& progress) {
   if (terminal_) {
-    // One column stays free: a full line would wrap and no longer be overwritten.
-    const std::size_t width = terminal_width(out_);
-    fmt::print(out_, "\r{}\x1b[K", progress_text(progress, std::max<std::size_t>(width, 2) - 1));
-    open_ = true;
+    show(progress_text(progress, terminal_width(out_)));
   } else {
     const auto now = std::chrono::steady_clock::now();
     if (last_ && now - *last_ < kBetweenLines) return;
@@ -83,6 +80,15 @@ void ProgressLine::show(const Progress& progress) {
     fmt::print(out_, "{}\n", progress_text(progress, kPlainWidth));
   }
   std::fflush(out_);
+}
+
+void ProgressLine::show(std::string_view text) {
+  if (!terminal_) return;
+  // One column stays free: a full line would wrap and no longer be overwritten.
+  const std::size_t width = std::max<std::size_t>(terminal_width(out_), 2) - 1;
+  fmt::print(out_, "\r{}\x1b[K", text.substr(0, width));
+  std::fflush(out_);
+  open_ = true;
 }
 
 void ProgressLine::finish() {

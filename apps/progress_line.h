@@ -14,11 +14,16 @@ namespace paceline {
 /// The line for people, cut to `width` columns; a bar of what is done where there is room.
 std::string progress_text(const Progress& progress, std::size_t width);
 
+/// 75.2 as "1:16", 3600 as "1:00:00".
+std::string clock_text(double seconds);
+
 class ProgressLine {
  public:
   /// @param out  borrowed; a terminal is drawn on, anything else gets lines
   explicit ProgressLine(std::FILE* out);
   void show(const Progress& progress);
+  /// Redraws it as `text` on a terminal, whose width cuts it; nothing elsewhere.
+  void show(std::string_view text);
   /// Ends the line on a terminal, so that what follows starts on one of its own.
   void finish();
 

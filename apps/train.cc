@@ -23,6 +23,7 @@
 #include "paceline/apps/train_options.h"
 #include "paceline/apps/train_report.h"
 #include "paceline/layers/atomic_file.h"
+#include "paceline/net/child_process.h"
 
 namespace paceline {
 namespace {
@@ -80,6 +81,12 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   RunControl control;
   const auto interrupt = Interrupt::watch(control);  // before any other thread
   if (!interrupt) return refuse("train", interrupt.error());
+  if (options.die_with != 0) {
+    const auto starter = identify_process(options.die_with);
+    const auto tied = starter ? die_with_parent(starter.value()) : Result<>(starter.error());
+    if (!tied)
+      return refuse("train", fail(tied.error().code, "--die-with: {}", tied.error().message));
+  }
   const auto parts = open_run_parts(options);
   if (!parts) return refuse("train", parts.error());
   if (control.stopping()) return kInterrupted;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -35,9 +36,11 @@ std::vector<OptionName> command_line_names() {
   std::vector<OptionName> all = table_names();
   all.push_back({"no-augment", "", "as --augment off"});
   all.push_back({"config", "FILE", "an INI file of 'name = value' lines"});
-  all.push_back({"resume", "DIR",
-                 "go on with the run of this folder, from its last checkpoint and with its options, "
-                 "but those given here"});
+  all.push_back(
+      {"resume", "DIR",
+       "go on with the run of this folder, from its last checkpoint and with its options, "
+       "but those given here"});
+  all.push_back({"die-with", "PID", "end at once when this process, which started the run, ends"});
   all.push_back({"print-config", "", "print the resolved options as an INI file, and end"});
   all.push_back({"help", "", "this list"});
   return all;
@@ -99,8 +102,9 @@ Result<> add_resumed(GivenOptions& chosen, const std::string& run,
     const auto given = chosen.find(name), before = lines.find(name);
     if (given == chosen.end()) continue;
     if (before == lines.end() || given->second.text != before->second.text)
-      return fail(std::errc::invalid_argument, "{} {} contradicts --resume {}, which has {}: leave "
-                                               "it out",
+      return fail(std::errc::invalid_argument,
+                  "{} {} contradicts --resume {}, which has {}: leave "
+                  "it out",
                   given->second.origin, given->second.text, run,
                   before == lines.end() ? "none" : before->second.text);
   }
@@ -164,6 +168,12 @@ Result<TrainOptions> parse_train_options(std::span<const std::string> arguments,
   PACELINE_TRY(options.help, given_switch(given, "help"));
   if (options.help) return options;
   PACELINE_TRY(options.print_config, given_switch(given, "print-config"));
+
+  if (given.contains("die-with")) {
+    auto pid = given_count(given, "die-with", 1, std::numeric_limits<std::int32_t>::max());
+    if (!pid) return pid.error();
+    options.die_with = static_cast<std::int32_t>(pid.value());
+  }
 
   std::vector<OptionName> names = table_names();
   GivenOptions chosen;

@@ -9,6 +9,7 @@
 //        cannot leave.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -25,6 +26,7 @@ struct TrainOptions {
   std::size_t image_size = 0;      ///< of image files; 0: what the network is made for
   double label_smoothing = 0;      ///< the network's, in [0, 1)
   std::string resume;              ///< the folder of the run that goes on; empty: a new one
+  std::int32_t die_with = 0;       ///< a process, which started this one; 0: none
   bool json = false, quiet = false;
   bool print_config = false;
   bool help = false;  ///< asked for: nothing else was read

@@ -48,9 +48,12 @@ std::vector<std::string> environment_with(const std::vector<std::string>& change
 /// What a child gets: descriptors (CP-3), signals and a group (CP-1).
 class SpawnRules {
  public:
-  SpawnRules() {
+  explicit SpawnRules(const std::string& output) {
     posix_spawn_file_actions_init(&files_);
     posix_spawn_file_actions_addopen(&files_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!output.empty())
+      posix_spawn_file_actions_addopen(&files_, STDERR_FILENO, output.c_str(),
+                                       O_WRONLY | O_CREAT | O_TRUNC, 0666);
     posix_spawn_file_actions_adddup2(&files_, STDERR_FILENO, STDOUT_FILENO);
     posix_spawn_file_actions_addclosefrom_np(&files_, STDERR_FILENO + 1);
     sigset_t all, none;
@@ -101,10 +104,11 @@ std::string ProcessEnd::words() const {
 }
 
 Result<ChildProcess> ChildProcess::start(const std::vector<std::string>& command,
-                                         const std::vector<std::string>& environment) {
+                                         const std::vector<std::string>& environment,
+                                         const std::string& output) {
   PACELINE_CHECK(!command.empty(), "a command without a program");
   std::vector<std::string> words = command, variables = environment_with(environment);
-  const SpawnRules rules;
+  const SpawnRules rules(output);
   ChildProcess child;
   pid_t pid = 0;
   const int error = posix_spawnp(&pid, words[0].c_str(), rules.files(), rules.attributes(),

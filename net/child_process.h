@@ -6,7 +6,8 @@
 //   CP-2 A child that calls die_with_parent() first ends with the process that started it, however
 //        that ends, stopped or not, and takes away the segments that it leaves behind.
 //   CP-3 No descriptor but standard input (empty), output and error goes to the child. Its standard
-//        output is its parent's standard error: a parent's own output may be JSON alone.
+//        output is its parent's standard error: a parent's own output may be JSON alone. Or both go
+//        into a file.
 #pragma once
 
 #include <chrono>
@@ -33,9 +34,11 @@ class ChildProcess {
  public:
   /// @param command  the program, looked up in PATH unless it has a slash, and its arguments
   /// @param environment  "NAME=value" to set besides this process's own
+  /// @param output  a file for its standard output and error, made anew; empty: this one's error
   /// @return an error that names the program: it cannot be run, or not be watched
   static Result<ChildProcess> start(const std::vector<std::string>& command,
-                                    const std::vector<std::string>& environment = {});
+                                    const std::vector<std::string>& environment = {},
+                                    const std::string& output = "");
 
   ChildProcess() = default;  ///< none
   ChildProcess(ChildProcess&& other) noexcept;
