@@ -58,7 +58,7 @@ struct RunOptions {
   std::vector<std::string> worker_command;
   unsigned threads = 1;                    ///< per worker
   bool pin = false;                        ///< each worker keeps to processors of its own
-  std::string device = "cpu";
+  std::string device = "cpu";  ///< or several, dealt out in turn: "cuda,cpu" (DeviceTurns)
   Precision precision = Precision::f32;  ///< of the device's products
   Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
   Schedule schedule;            ///< of the learning rate, over the budget
@@ -126,7 +126,8 @@ struct RunSummary {
   SkippedFiles skipped;           ///< image files that could not be read, since they were opened
   std::map<std::string, std::uint64_t>
       events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
-  std::vector<std::string> pinned;  ///< with `pin`: processors of each worker, "0-3,8"
+  std::vector<std::string> devices;  ///< what each worker of the beginning computed on, by rank
+  std::vector<std::string> pinned;   ///< with `pin`: processors of each worker, "0-3,8"
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 

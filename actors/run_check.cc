@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "paceline/actors/device_turns.h"
 #include "paceline/actors/protocol_settings.h"
 #include "paceline/actors/run.h"
 #include "paceline/layers/nearest.h"
@@ -75,6 +76,11 @@ Result<> check_workers(const RunOptions& o) {
   }
   if (o.decode_threads == 0 || o.decode_threads > kMostThreads) {
     return refusal("--decode-threads {} is not from 1 to {}", o.decode_threads, kMostThreads);
+  }
+  PACELINE_TRY(const DeviceTurns turns, DeviceTurns::parse(o.device));
+  if (turns.count() > std::max(o.workers, o.max_workers)) {
+    return refusal("--device {} deals {} devices out over {} worker{}: give fewer, or more workers",
+                   o.device, turns.count(), o.workers, o.workers == 1 ? "" : "s");
   }
   return success();
 }

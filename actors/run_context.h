@@ -4,10 +4,14 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "paceline/actors/device_turns.h"
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/pinning.h"
@@ -35,10 +39,13 @@ struct RunContext {
   Place place;
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
+  DeviceTurns turns;
+  /// The first of the list: what all but workers compute with. In a worker's process its own.
   std::unique_ptr<Device> device;
+  std::map<std::string, std::unique_ptr<Device>, std::less<>> more_devices;  ///< workers', by name
   bool slots_on_device = false;  ///< those of whole vectors
-  std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
-  std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
+  std::vector<float> initial;    ///< [P + B], every worker's and the centre's first parameters
+  std::vector<ElementRange> undecayed;    ///< what options.sgd refers to
   StateShape worker_state, centre_state;  ///< empty where there are no slots for them
   std::unique_ptr<GroupArenas> arenas;
   ProcessIdentity home = this_process();  ///< the run's process
@@ -52,7 +59,21 @@ struct RunContext {
     const Role kind = place.role(role);
     return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
   }
-  SlotDevice slot_device() const { return {device.get(), slots_on_device}; }
+  SlotDevice slot_device() const {
+    SlotDevice slots{device.get(), slots_on_device};
+    for (const auto& [name, other] : more_devices) slots.more.push_back(other.get());
+    return slots;
+  }
+  /// What a role computes with.
+  Device& device_of(Address role) const {
+    if (more_devices.empty() || place.role(role) != Role::worker) return *device;
+    const auto other = more_devices.find(turns.of(role.index));
+    return other != more_devices.end() ? *other->second : *device;
+  }
+  /// The calling thread works for this worker from now on, on accelerators of its kind.
+  void use_device_for(Rank worker) const {
+    device_of(place.worker(worker)).use_for(turns.turn(worker));
+  }
   StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
   /// At a checkpoint, workers wait for each other: all belong to one moment.
   bool pauses() const { return options.deterministic || protocol->has_centre(); }
@@ -125,8 +146,9 @@ struct RunContext {
 };
 
 /// Fills in what follows from the options, the same in every process of the run: place, protocol,
-/// hyper, device, where slots lie, initial, undecayed, the shapes of states, who keeps to which processors.
+/// hyper, devices, where slots lie, initial, undecayed, the shapes of states, who keeps to which processors.
 /// @param options  the context's; gets what was left to defaults
-Result<> prepare(RunContext& context, RunOptions& options);
+/// @param worker   whose process this is; empty: the run's, where workers that are threads compute, too
+Result<> prepare(RunContext& context, RunOptions& options, std::optional<Rank> worker = {});
 
 }  // namespace paceline

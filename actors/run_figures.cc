@@ -37,6 +37,8 @@ void add_figures(const RunContext& context, const Reading& before, RunSummary& s
   summary.learning_rate = context.live.learning_rate.load();
   summary.leader_changes = context.live.leader_changes.load();
   summary.seed = context.options.seed;
+  for (Rank rank = 0; rank < context.place.workers(); ++rank)
+    summary.devices.push_back(context.turns.of(rank));
   if (context.options.pin)
     for (Rank rank = 0; rank < context.place.workers(); ++rank)
       summary.pinned.push_back(show_processors(context.processors.seats[rank]));

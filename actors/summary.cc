@@ -29,6 +29,7 @@ std::string summary_json(const RunSummary& s) {
       {"decode_cpu_seconds", number(s.decode_cpu_seconds)},
       {"data_wait_seconds", number(s.data_wait_seconds)},
       {"skipped_files", s.skipped.size()},
+      {"devices", s.devices},
       {"seed", s.seed},
       {"ended_by", s.ended_by},
       {"events", events},

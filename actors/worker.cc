@@ -214,12 +214,12 @@ void WorkerHost::live_role() {
 }
 
 Result<> WorkerHost::build() {
-  context_.device->use_for(self().index);
+  context_.use_device_for(self().index);
   const RunOptions& o = context_.options;
   CompileOptions compile;
   compile.batch = o.batch;
   compile.deterministic = o.deterministic;
-  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, context_.network.program(), compile,
+  PACELINE_TRY(engine_, CnnEngine::create(context_.device_of(self()), context_.network.program(), compile,
                                           std::span(context_.initial).subspan(dimension()),
                                           context_.data, context_.stream(self().index)));
   for (const char* name : {"x", "g", "momentum"})

@@ -222,7 +222,10 @@ const std::vector<Row>& train_option_table() {
       count("threads", "cores of one worker's engine", PACELINE_FIELD(run.threads)),
       flag("pin", "keep each worker to cores of its own, spread over the machine",
            PACELINE_FIELD(run.pin)),
-      text("device", "NAME", "what computes: cpu, cuda or reference: see paceline doctor",
+      text("device", "NAME[,NAME...]",
+           "what computes: cpu, cuda or reference (see paceline doctor); several are dealt out "
+           "over the "
+           "workers in turn",
            PACELINE_FIELD(run.device)),
       word("precision", "what a GPU multiplies in; parameters and sums are f32 in each",
            precision_words(), PACELINE_FIELD(run.precision)),
