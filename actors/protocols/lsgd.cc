@@ -112,6 +112,7 @@ struct Lsgd {
     return {{}, {{kWindow, ScoreWindow::numbers(h.score_window)}}};
   }
   static constexpr const char* kWindow = "window";
+  static constexpr bool gradient_passes = true;
 
   // ---- worker ----
 
