@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "paceline/actors/place.h"
+#include "paceline/actors/setting.h"
 #include "paceline/compute/device.h"
 #include "paceline/compute/learning_rate.h"
 #include "paceline/compute/vector_math.h"
@@ -51,6 +52,7 @@ struct RunOptions {
   double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1: x -= pull * (x - z)
   std::uint32_t score_window = 10;         ///< batches
   std::uint64_t staleness = 8;             ///< versions; older leaders are skipped and counted
+  Settings set;  ///< of the protocol's own: those that no option above is for
   std::size_t batch = 128;                 ///< per worker
   Isolation isolation = Isolation::thread;
   /// With processes: the program and first arguments that start one, which ends up in
@@ -68,7 +70,7 @@ struct RunOptions {
   bool augment = true;
   unsigned decode_threads = 1;  ///< per worker, beside its `threads`; for image files
   std::uint64_t seed = 1;
-  bool deterministic = false;  ///< with Mode::barrier only
+  bool deterministic = false;  ///< with Mode::barrier, where the protocol has modes
 
   // Exactly one budget; 0: not given.
   std::uint64_t steps = 0;             ///< per worker
@@ -127,6 +129,8 @@ struct RunSummary {
   std::map<std::string, std::uint64_t>
       events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
   std::vector<std::string> pinned;  ///< with `pin`: processors of each worker, "0-3,8"
+  std::string protocol;
+  Settings settings;  ///< all that the protocol has, as they were
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 

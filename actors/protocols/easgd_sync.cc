@@ -50,6 +50,7 @@ struct EasgdSync {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
+  static constexpr bool repeatable = true;
   static nanoseconds patience(Port<EasgdSync> port) { return port.patience(port.hyper().tau); }
 
   static Task<> worker(Port<EasgdSync> port) {
