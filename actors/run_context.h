@@ -16,6 +16,7 @@
 #include "paceline/actors/messages.h"
 #include "paceline/actors/pinning.h"
 #include "paceline/actors/protocol.h"
+#include "paceline/actors/protocol_settings.h"
 #include "paceline/actors/role_state.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/run_words.h"
@@ -79,7 +80,9 @@ struct RunContext {
   bool pauses() const { return options.deterministic || protocol->has_centre(); }
   /// And all are at the same number of steps or rounds, a multiple of this; 0: at any.
   std::uint64_t common() const {
-    return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
+    return protocol->synchronous   ? 1
+           : options.deterministic ? settled_every(*protocol, options)
+                                   : 0;
   }
 
   /// How the steps of the slowest worker are; nothing while somebody has taken too few.
@@ -104,11 +107,21 @@ struct RunContext {
   /// election or publish.
   Address leading() const {
     const Rank rank = live.leader.load();
-    const Address best = protocol->has_centre() ? place.global()
-                         : rank != kNobody      ? place.worker(rank)
-                         : place.workers() == 1 ? place.worker(0)
-                                                : Address{};
+    const Address best = protocol->has_centre()        ? place.global()
+                         : rank != kNobody             ? place.worker(rank)
+                         : protocol->shown_on_request ? first_shown()
+                         : place.workers() == 1        ? place.worker(0)
+                                                       : Address{};
     return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
+  }
+
+  /// Where nobody leads: the lowest rank whose parameters are there to be seen.
+  Address first_shown() const {
+    for (Rank rank = 0; rank < place.seats(); ++rank)
+      if (!words.seat(rank).vacant.load() && !words.seat(rank).lost.load() &&
+          arenas->newest({place.worker(rank), kParameters}) > 0)
+        return place.worker(rank);
+    return {};
   }
 
   /// The run's clock, in seconds: for deadlines and signs of life.

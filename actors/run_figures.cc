@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "paceline/actors/pinning.h"
+#include "paceline/actors/protocol_settings.h"
 
 namespace paceline {
 
@@ -39,6 +40,9 @@ void add_figures(const RunContext& context, const Reading& before, RunSummary& s
   summary.seed = context.options.seed;
   for (Rank rank = 0; rank < context.place.workers(); ++rank)
     summary.devices.push_back(context.turns.of(rank));
+  summary.protocol = context.protocol->name;
+  summary.settings = settings_for(*context.protocol, context.options);
+  summary.settings.merge(context.protocol->usual());
   if (context.options.pin)
     for (Rank rank = 0; rank < context.place.workers(); ++rank)
       summary.pinned.push_back(show_processors(context.processors.seats[rank]));

@@ -109,6 +109,7 @@ Json described(const Job& job) {
           {"worker_objective_least", finite(least)},
           {"worker_objective_most", finite(most)},
           {"learning_rate", r.learning_rate},
+          {"learning_rate_from", job.options.learning_rate > 0 ? "given" : "1 / L"},
           {"workers", job.options.protocol->sequential ? 1 : job.options.workers},
           {"seed", job.options.seed},
           {"settings", settings},
@@ -159,6 +160,8 @@ Result<> experiment(const LabOptions& o, const RunControl& control) {
   if (!o.csv.empty()) PACELINE_TRYV(write_csv(o.csv, curves));
   if (!o.plot.empty() && !curves.empty()) PACELINE_TRYV(plot(o.plot, curves));
   if (!o.json) print(jobs);
+  if (!o.json && o.trial.learning_rate == 0)
+    fmt::print("step where none is given: 1 / L = {:.6g}\n", 1 / problem.smoothness);
   if (!o.json && o.reference) fmt::print("optimum: {:.12g}\n", problem.value(optimum));
   if (!o.json) return success();
   Json all{{"objective", o.problem.objective},

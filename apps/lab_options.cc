@@ -85,18 +85,6 @@ Result<std::vector<const Protocol*>> named(const std::string& text) {
   return chosen;
 }
 
-/// "key=value", in pairs separated by ';'.
-Result<std::vector<std::pair<std::string, std::string>>> pairs(const std::string& text) {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (const std::string& pair : split(text, ';')) {
-    const std::size_t at = pair.find('=');
-    if (at == std::string::npos || at == 0 || at + 1 == pair.size())
-      return fail(std::errc::invalid_argument, "'{}' is not key=value", pair);
-    result.emplace_back(pair.substr(0, at), pair.substr(at + 1));
-  }
-  return result;
-}
-
 /// A setting is of at least one of the protocols.
 Result<> known(const LabOptions& o, const std::string& key, bool swept) {
   if (swept && (key == "lr" || key == "seed")) return success();
@@ -367,12 +355,12 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
                 t.workers, t.groups);
   PACELINE_TRYV(read_faults(reader, t));
   o.problem.workers += t.joining;
-  PACELINE_TRY(const auto set, pairs(given_text(given, "set", "")));
+  PACELINE_TRY(const auto set, parse_pairs(given_text(given, "set", "")));
   for (const auto& [key, value] : set) {
     PACELINE_TRYV(known(o, key, false));
     o.set[key] = value;
   }
-  PACELINE_TRY(const auto sweep, pairs(given_text(given, "sweep", "")));
+  PACELINE_TRY(const auto sweep, parse_pairs(given_text(given, "sweep", "")));
   for (const auto& [key, values] : sweep) {
     PACELINE_TRYV(known(o, key, true));
     o.sweep.emplace_back(key, split(values, ','));
