@@ -11,7 +11,7 @@ RoleSetup setup_of(const RunContext& context, Address self) {
   setup.self = self;
   setup.place = context.place;
   setup.hyper = context.hyper.get();
-  setup.math = &context.device->math();
+  setup.math = &context.device_of(self).math();
   setup.dimension = context.network.layout().elements;
   setup.sgd = context.options.sgd;
   setup.clip_norm = context.options.clip_norm;
@@ -59,7 +59,7 @@ nanoseconds ActorHost::allowed(std::uint64_t steps) {
 }
 
 Vector ActorHost::allocate(std::string_view name) {
-  auto memory = context_.device->allocate(math().bytes(dimension()));
+  auto memory = context_.device_of(self()).allocate(math().bytes(dimension()));
   if (!memory) throw std::runtime_error(memory.error().message);
   const Vector v{memory.value()->data(), dimension()};
   memory_.push_back(std::move(memory).value());

@@ -122,8 +122,9 @@ Result<> Evaluator::complete() {
 
 Result<> Evaluator::prepare() {
   if (tester_) return success();
-  PACELINE_TRY(device_, open_device(context_.options.device,
-                                    {.threads = 1, .precision = context_.options.precision}));
+  PACELINE_TRY(device_,
+               context_.turns.open(context_.turns.of(0),
+                                   {.threads = 1, .precision = context_.options.precision}));
   PACELINE_TRY(flat_on_device_, device_->allocate(device_->math().bytes(flat_.size())));
   PACELINE_TRY(tester_, Tester::create(*device_, context_.network, context_.data,
                                        context_.options.deterministic));

@@ -51,7 +51,7 @@ class Evaluator {
   Vector on_device() { return {flat_on_device_->data(), flat_.size()}; }
 
   RunContext& context_;
-  std::unique_ptr<Device> device_;                // with one thread, whatever the workers use
+  std::unique_ptr<Device> device_;                // of worker 0's kind, with one thread
   std::unique_ptr<DeviceMemory> flat_on_device_;  // [P + B], where it is tested
   std::unique_ptr<Tester> tester_;                // made by prepare()
   std::vector<float> flat_;                       // [P + B], what is evaluated, in host memory

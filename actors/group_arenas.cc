@@ -187,23 +187,28 @@ Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMa
   return made;
 }
 
+/// For every device that computes in this process.
+Result<> GroupArenas::map(std::span<std::byte> memory, std::vector<MappedMemory>& to) const {
+  std::vector<Device*> devices = device_.more;
+  if (device_.device != nullptr) devices.push_back(device_.device);
+  for (Device* const device : devices) {
+    PACELINE_TRY(auto mapped, MappedMemory::map(*device, memory));
+    to.push_back(std::move(mapped));
+  }
+  return success();
+}
+
 /// What has memory from the beginning.
 Result<> GroupArenas::map() {
-  if (device_.device == nullptr) return success();
-  for (Group& group : groups_) {
-    PACELINE_TRY(auto mapped, MappedMemory::map(*device_.device, group.arena.memory_at_first()));
-    group.mapped.push_back(std::move(mapped));
-  }
+  for (Group& group : groups_) PACELINE_TRYV(map(group.arena.memory_at_first(), group.mapped));
   return success();
 }
 
 /// @pre group.later's mutex is held
 Result<> GroupArenas::map_later(const Group& group, std::size_t index) const {
   const std::span<std::byte> memory = group.arena.memory_for_later(index);
-  if (device_.device == nullptr || memory.empty()) return success();
-  PACELINE_TRY(auto mapped, MappedMemory::map(*device_.device, memory));
-  group.later->mapped.push_back(std::move(mapped));
-  return success();
+  if (memory.empty()) return success();
+  return map(memory, group.later->mapped);
 }
 
 /// Gets this process a slot of a seat that began empty, once somebody has reserved it.

@@ -7,7 +7,7 @@
 //        used longest ago is written over, never one that is pinned.
 //   GA-3 What is a copy of what stands on the arena's board. A pin that was taken while that did not
 //        change is of what it says.
-//   GA-4 Whatever the device computes from lies where it can reach it: it maps the arenas' memory, that
+//   GA-4 Whatever a device computes from lies where it can reach it: each maps the arenas' memory, that
 //        of a seat that begins empty once there is some, in each process. What it cannot map, or this
 //        process not borrow, is said once, and nothing is pinned there.
 //   GA-5 Slots of whole vectors lie in the device's memory where they are asked to, with the worker whose
@@ -38,6 +38,7 @@ struct StateBytes {
 struct SlotDevice {
   Device* device = nullptr;    ///< outlives the arenas; null: reads host memory wherever it is
   bool holds_vectors = false;  ///< slots of whole vectors lie in its memory
+  std::vector<Device*> more = {};  ///< others that compute from host memory; outlive the arenas
 };
 
 /// A slot in which checksums have found something.
@@ -106,6 +107,7 @@ class GroupArenas {
   static Plan plan(const Protocol& protocol, const VectorMath& math, const Layout& layout,
                    const Place& place, StateBytes state, SlotDevice device);
   Result<> map();
+  Result<> map(std::span<std::byte> memory, std::vector<MappedMemory>& to) const;
   Result<> map_later(const Group& group, std::size_t index) const;
   void open(const Group& group, std::size_t index) const;
   void carry(std::span<std::byte> to, const Pin& from, bool elsewhere) const;

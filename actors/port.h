@@ -156,8 +156,8 @@ class Port {
   const VectorMath& math() const { return host_->coordination_math(); }
   const Sgd& sgd() const { return host_->sgd(); }
   Rng& rng() const { return host_->rng(); }
-  Vector x() const { return vector("x"); }  ///< the role's parameters
-  Vector g() const { return vector("g"); }  ///< its last gradient
+  Vector x() const { return host_->x(); }  ///< the role's parameters
+  Vector g() const { return host_->g(); }  ///< its last gradient
   Vector vector(std::string_view name) const { return host_->vector(name); }
   /// Numbers that checkpoints keep, zero at first (P::kept names them).
   std::span<double> numbers(std::string_view name, std::size_t count) const {

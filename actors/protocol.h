@@ -8,6 +8,11 @@
 //   static Kept kept(Role, const Hyper&)    where a role has more to keep than x and its momentum
 //   static constexpr bool synchronous       true: workers and centre make up one state, round by round;
 //                                           workers say Port::at_round
+//   static constexpr bool gradient_passes   true: nobody looks at g() after the next wait, so that
+//                                           a simulator needs one for all
+//   static constexpr bool repeatable        true: what it computes depends on no order of events
+//   static constexpr bool shown_on_request  true: nobody reads a worker's kParameters before its end,
+//                                           and the runtime publishes them when it wants to look
 //   static constexpr bool sequential        true: one worker alone
 //   static constexpr bool simulated_only    true: not for real training
 // in a file of its own under protocols/, and one line in protocol.cc.
@@ -54,6 +59,13 @@ struct Protocol {
   Kept (*kept)(Role, const void* hyper);
   /// Workers and centre belong to one round: a checkpoint takes all of them at the same one.
   bool synchronous = false;
+  bool gradient_passes = false;  ///< nobody looks at a gradient after the next wait
+  bool sequential = false;       ///< one worker alone
+  /// The same steps give the same bits at any timing: rounds or a single worker decide all.
+  bool repeatable = false;
+  /// A worker's first slot is the runtime's to publish, until the worker ends: at a boundary between
+  /// two steps, when somebody wants to see its parameters.
+  bool shown_on_request = false;
   bool sequential = false;      ///< one worker alone
   bool simulated_only = false;  ///< not for real training
   /// The names that hyper() knows.
@@ -103,6 +115,9 @@ Protocol describe(std::string_view name, std::string_view about, std::string_vie
     return {};
   };
   if constexpr (requires { P::synchronous; }) p.synchronous = P::synchronous;
+  if constexpr (requires { P::gradient_passes; }) p.gradient_passes = P::gradient_passes;
+  if constexpr (requires { P::repeatable; }) p.repeatable = P::repeatable;
+  if constexpr (requires { P::shown_on_request; }) p.shown_on_request = P::shown_on_request;
   if constexpr (requires { P::sequential; }) p.sequential = P::sequential;
   if constexpr (requires { P::simulated_only; }) p.simulated_only = P::simulated_only;
   p.setting_names = [] {

@@ -20,7 +20,16 @@ Settings settings_for(const Protocol& protocol, const RunOptions& options) {
   const std::vector<std::string> known = protocol.setting_names();
   std::erase_if(settings,
                 [&](const auto& s) { return std::ranges::find(known, s.first) == known.end(); });
+  for (const auto& [name, value] : options.set) settings[name] = value;
   return settings;
+}
+
+std::uint64_t settled_every(const Protocol& protocol, const RunOptions& options) {
+  const std::vector<std::string> known = protocol.setting_names();
+  const auto has = [&](const char* name) {
+    return std::ranges::find(known, name) != known.end();
+  };
+  return has("tau_global") ? options.tau_global : has("tau") ? options.tau : 1;
 }
 
 }  // namespace paceline

@@ -11,7 +11,11 @@ namespace paceline {
 /// Protocol::setting_names.
 Settings coordination_settings(const RunOptions& options);
 
-/// Those that the protocol knows.
+/// Those that the protocol knows, and the run's own (RunOptions::set).
 Settings settings_for(const Protocol& protocol, const RunOptions& options);
+
+/// Steps of a worker from one moment at which nothing is on its way between workers, nor between them
+/// and a centre, to the next, where the order of events decides nothing (--deterministic).
+std::uint64_t settled_every(const Protocol& protocol, const RunOptions& options);
 
 }  // namespace paceline

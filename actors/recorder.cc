@@ -91,6 +91,7 @@ struct Recorder {
   void progressed(const Progressed& p) {
     Json json = line("step", p.t, p.from);
     json.update({{"round", nullptr},
+                 {"device", context->turns.of(p.from.index)},
                  {"steps", p.steps},
                  {"loss", number(p.loss)},
                  {"images_per_second", number(p.images_per_second)},

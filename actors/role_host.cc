@@ -76,7 +76,7 @@ void RoleHost::count_step(double loss) {
   ++steps_;
   if (std::isfinite(loss) || !begin_again("loss is")) return;
   forget_losses();
-  math().fill(vector("g"), 0);
+  math().fill(g(), 0);
 }
 
 /// What is on its way belongs to what the worker was before.
@@ -86,7 +86,7 @@ void RoleHost::forget_losses() {
 }
 
 void RoleHost::pull(const Pull& pull) {
-  math().pull(vector("x"), pull);
+  math().pull(x(), pull);
   math().finish();  // the leader is pinned no longer than that
 }
 
@@ -94,14 +94,14 @@ void RoleHost::update(std::span<const Pull> pulls) {
   const Vector momentum = sgd_.form == Momentum::none ? Vector{} : vector("momentum");
   sgd_.learning_rate = learning_rate();
   sgd_.gradient_scale = gradient_scale();
-  math().update(sgd_, vector("x"), momentum, vector("g"), pulls);
+  math().update(sgd_, x(), momentum, g(), pulls);
   if (!pulls.empty()) math().finish();
 }
 
 /// @source Pascanu, Mikolov, Bengio 2013, Algorithm 1
 double RoleHost::gradient_scale() {
   if (setup_.clip_norm == 0) return 1;
-  const double norm = std::sqrt(math().norm_squared(vector("g")));
+  const double norm = std::sqrt(math().norm_squared(g()));
   if (!std::isfinite(norm) || norm <= setup_.clip_norm) return 1;
   count("clipped");
   return setup_.clip_norm / norm;

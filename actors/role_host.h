@@ -29,6 +29,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "paceline/actors/event.h"
@@ -157,6 +158,8 @@ class RoleHost {
   /// [P], made on first use: "x" begins as the initial parameters, all others as zero. Checkpoints
   /// and tests find vectors by name.
   Vector vector(std::string_view name);
+  Vector x() { return x_.data ? x_ : x_ = vector("x"); }  ///< vector("x"), and the next likewise
+  Vector g() { return g_.data ? g_ : g_ = vector("g"); }
   const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
   /// Numbers of the role's own, made on first use: zeros. They stay where they are.
   std::span<double> numbers(std::string_view name, std::size_t count);
@@ -229,10 +232,11 @@ class RoleHost {
   Rng rng_;
   std::uint64_t steps_ = 0, rounds_ = 0, begun_again_ = 0;
   nanoseconds patience_{0};  // asked for last
+  Vector x_{}, g_{};  // once they are made
   std::map<std::string, Vector, std::less<>> vectors_;
   std::map<std::string, std::vector<double>, std::less<>> numbers_;
   std::map<std::string, std::uint64_t, std::less<>> counts_;
-  std::map<std::uint32_t, Sign> heard_;
+  std::unordered_map<std::uint32_t, Sign> heard_;
   std::map<std::uint32_t, Publishing> publishing_;  // by slot
 };
 

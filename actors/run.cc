@@ -89,6 +89,7 @@ class Ride {
   void tell_of_resume();
   void save_last();
   void look_around();
+  bool shown();
   void assess(Assess::What what, Address of);
   template <class Actor>
   void end(const Actor& actor);
@@ -114,6 +115,7 @@ class Ride {
   EvaluatorActor evaluator_;
   CheckpointerActor checkpointer_;
   bool assessing_ = false;
+  bool asked_to_show_ = false;  // workers, for the evaluation that is due
   double assessed_at_ = 0;  // training seconds, when the last evaluation was asked for
   std::optional<Assessed> last_leader_, last_mean_;
   Error failure_;  // of writing or evaluating
@@ -275,13 +277,26 @@ void Ride::look_around() {
   if (options_.minutes > 0 && t >= 60 * options_.minutes) stop("minutes");
   if (auto flushed = flush(); !flushed) stop("error");
   if (!data_usable()) stop("error");
-  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every &&
-      context_.leading() != Address{} && summary_.ended_by.empty()) {
+  if (!assessing_ && t - assessed_at_ >= options_.evaluate_every && summary_.ended_by.empty() &&
+      shown() && context_.leading() != Address{}) {
     assessed_at_ = t;
+    asked_to_show_ = false;
     assess(options_.evaluate == Evaluate::beside ? Assess::What::leader : Assess::What::snapshot,
            context_.leading());
   }
   report("train");
+}
+
+/// Whether what is to be evaluated is there; where nobody publishes it by itself, workers are asked.
+bool Ride::shown() {
+  if (!context_.protocol->shown_on_request) return true;
+  if (!std::exchange(asked_to_show_, true)) context_.words.show.fetch_add(1);
+  for (Rank rank = 0; rank < context_.place.seats(); ++rank) {
+    const SeatWords& seat = context_.words.seat(rank);
+    const bool rides = !seat.vacant.load() && !seat.gone.load() && !seat.lost.load();
+    if (rides && seat.shown.load() != context_.words.show.load()) return false;
+  }
+  return true;
 }
 
 void Ride::assess(Assess::What what, Address of) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "paceline/actors/place.h"
+#include "paceline/actors/setting.h"
 #include "paceline/compute/device.h"
 #include "paceline/compute/learning_rate.h"
 #include "paceline/compute/vector_math.h"
@@ -51,24 +52,25 @@ struct RunOptions {
   double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1: x -= pull * (x - z)
   std::uint32_t score_window = 10;         ///< batches
   std::uint64_t staleness = 8;             ///< versions; older leaders are skipped and counted
-  std::size_t batch = 128;                 ///< per worker
+  Settings set;             ///< of the protocol's own: those that no option above is for
+  std::size_t batch = 128;  ///< per worker
   Isolation isolation = Isolation::thread;
   /// With processes: the program and first arguments that start one, which ends up in
   /// ride_in_process() with the same options, network and data; "--segment S --rank R" is appended.
   std::vector<std::string> worker_command;
-  unsigned threads = 1;                    ///< per worker
-  bool pin = false;                        ///< each worker keeps to processors of its own
-  std::string device = "cpu";
+  unsigned threads = 1;        ///< per worker
+  bool pin = false;            ///< each worker keeps to processors of its own
+  std::string device = "cpu";  ///< or several, dealt out in turn: "cuda,cpu" (DeviceTurns)
   Precision precision = Precision::f32;  ///< of the device's products
-  Sgd sgd{.learning_rate = 0};  ///< learning rate 0: the network's default
-  Schedule schedule;            ///< of the learning rate, over the budget
+  Sgd sgd{.learning_rate = 0};           ///< learning rate 0: the network's default
+  Schedule schedule;                     ///< of the learning rate, over the budget
   bool decay_all = true;  ///< weight decay of biases and BatchNorms, too (undecayed is run()'s)
   double clip_norm = 0;   ///< longest gradient, over all parameters; 0: any
   Sampling sampling = Sampling::shuffled;
   bool augment = true;
   unsigned decode_threads = 1;  ///< per worker, beside its `threads`; for image files
   std::uint64_t seed = 1;
-  bool deterministic = false;  ///< with Mode::barrier only
+  bool deterministic = false;  ///< with Mode::barrier, where the protocol has modes
 
   // Exactly one budget; 0: not given.
   std::uint64_t steps = 0;             ///< per worker
@@ -82,7 +84,7 @@ struct RunOptions {
   double begin_within = 600;   ///< seconds that a worker may take to build its engine
   std::uint32_t restarts = 3;  ///< how often a worker that ends before its time is replaced
   SlotMemory slot_memory = SlotMemory::automatic;
-  bool slot_checksums = false;  ///< of what is published: nobody uses what does not match
+  bool slot_checksums = false;         ///< of what is published: nobody uses what does not match
   double checkpoint_seconds = 0;       ///< of training from one checkpoint to the next; 0: no
   std::uint64_t checkpoint_steps = 0;  ///< the same in steps of each worker; 0: no
   std::uint32_t keep_checkpoints = 3;  ///< how many, the newest
@@ -126,7 +128,10 @@ struct RunSummary {
   SkippedFiles skipped;           ///< image files that could not be read, since they were opened
   std::map<std::string, std::uint64_t>
       events;  ///< counted by the protocol: local_sync, global_sync, pull, stale, busy, ...
-  std::vector<std::string> pinned;  ///< with `pin`: processors of each worker, "0-3,8"
+  std::vector<std::string> devices;  ///< what each worker of the beginning computed on, by rank
+  std::vector<std::string> pinned;   ///< with `pin`: processors of each worker, "0-3,8"
+  std::string protocol;
+  Settings settings;     ///< all that the protocol has, as they were
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 

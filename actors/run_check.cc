@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "paceline/actors/device_turns.h"
 #include "paceline/actors/protocol_settings.h"
 #include "paceline/actors/run.h"
 #include "paceline/layers/nearest.h"
@@ -76,11 +77,21 @@ Result<> check_workers(const RunOptions& o) {
   if (o.decode_threads == 0 || o.decode_threads > kMostThreads) {
     return refusal("--decode-threads {} is not from 1 to {}", o.decode_threads, kMostThreads);
   }
+  PACELINE_TRY(const DeviceTurns turns, DeviceTurns::parse(o.device));
+  if (turns.count() > std::max(o.workers, o.max_workers)) {
+    return refusal("--device {} deals {} devices out over {} worker{}: give fewer, or more workers",
+                   o.device, turns.count(), o.workers, o.workers == 1 ? "" : "s");
+  }
   return success();
+}
+
+bool has_setting(const RunOptions& o, const char* name) {
+  return settings_for(*find_protocol(o.protocol), o).contains(name);
 }
 
 Result<> check_coordination(const RunOptions& o) {
   if (o.tau == 0) return refusal("--tau 0: pulls are at least 1 step apart");
+  if (!has_setting(o, "tau_global")) return success();
   if (o.tau_global < o.tau) {
     return refusal("--tau-global {} is less than --tau {}: give a multiple of it", o.tau_global,
                    o.tau);
@@ -200,17 +211,11 @@ Error refuse_form(const RunOptions& o) {
 Result<> check_meaning(const RunOptions& o) {
   const Settings given = coordination_settings(o), usual = coordination_settings(RunOptions{});
   const Settings known = settings_for(*find_protocol(o.protocol), o);
-  if (o.deterministic && !known.contains("lockstep")) {
-    return refusal(
-        "--deterministic contradicts --protocol {}, whose order of events is the machine's: leave "
-        "it out",
-        o.protocol);
-  }
   if (!find_protocol(o.protocol)->takes(o.sgd.form)) {
     return refuse_form(o);
   }
   for (const auto& [name, value] : given) {
-    if (value == usual.at(name) || known.contains(name)) continue;
+    if (value == usual.at(name) || known.contains(name) || name == "lockstep") continue;
     std::string option = name;
     std::ranges::replace(option, '_', '-');
     return refusal("--{} {} means nothing to --protocol {}: leave it out", option, value,
@@ -219,10 +224,49 @@ Result<> check_meaning(const RunOptions& o) {
   return success();
 }
 
+/// What the command line calls it.
+std::string option_of(std::string name) {
+  if (name == "lockstep") return "--deterministic";
+  std::ranges::replace(name, '_', '-');
+  return "--" + name;
+}
+
+/// A setting is given in one way: by its option, or by --set.
+Result<> check_set(const RunOptions& o) {
+  const Protocol& protocol = *find_protocol(o.protocol);
+  const Settings options = coordination_settings(o);
+  std::vector<std::string> own, others;
+  for (const std::string& name : protocol.setting_names())
+    (options.contains(name) ? others : own)
+        .push_back(options.contains(name) ? option_of(name) : name);
+  for (const auto& [key, value] : o.set) {
+    if (options.contains(key)) {
+      return refusal("--set {}={}: it has an option of its own: give {}", key, value,
+                     option_of(key));
+    }
+    if (std::ranges::find(own, key) != own.end()) continue;
+    return refusal("--set {}={}: --protocol {} has no such setting: it has {}{}", key, value,
+                   o.protocol,
+                   own.empty() ? "none of its own" : fmt::format("{}", fmt::join(own, ", ")),
+                   others.empty() ? "" : fmt::format(" (and {})", fmt::join(others, ", ")));
+  }
+  if (const auto taken = protocol.hyper(settings_for(protocol, o), o.place()); !taken) {
+    return refusal("--protocol {}: {}", o.protocol, taken.error().message);
+  }
+  return success();
+}
+
 /// The same bits ask for the same steps in the same order: nothing may depend on a clock.
 Result<> check_determinism(const RunOptions& o) {
   if (!o.deterministic) return success();
-  if (o.mode != Mode::barrier) {
+  const bool by_lockstep = has_setting(o, "lockstep");
+  if (!by_lockstep && !find_protocol(o.protocol)->repeatable) {
+    return refusal(
+        "--deterministic contradicts --protocol {}, whose order of events is the machine's: leave "
+        "it out",
+        o.protocol);
+  }
+  if (by_lockstep && o.mode != Mode::barrier) {
     return refusal("--deterministic contradicts --mode nonblocking: add --mode barrier");
   }
   if (o.minutes > 0) {
@@ -249,19 +293,21 @@ Result<> check_checkpoints(const RunOptions& o) {
     return refusal("--checkpoint-every {} is more than {} steps", o.checkpoint_steps, kMostSteps);
   }
   if (!o.deterministic) return success();
-  // Between two global rounds nothing is on its way: what goes on there takes the same steps.
+  // There nothing is on its way: what goes on takes the same steps.
+  const std::uint64_t settled = settled_every(*find_protocol(o.protocol), o);
+  const std::string multiple = has_setting(o, "tau_global") ? fmt::format("--tau-global {}", settled)
+                               : settled > 1                ? fmt::format("--tau {}", settled)
+                                                            : "1 step";
   if (o.checkpoint_seconds > 0) {
     return refusal(
         "--deterministic contradicts --checkpoint-every {}s, a clock: give steps of a worker, a "
-        "multiple of {} (--tau-global)",
-        o.checkpoint_seconds, o.tau_global);
+        "multiple of {}",
+        o.checkpoint_seconds, multiple);
   }
-  if (o.checkpoint_steps % o.tau_global != 0) {
+  if (o.checkpoint_steps % settled != 0) {
     return refusal(
-        "--checkpoint-every {} is not a multiple of --tau-global {}, as --deterministic needs: "
-        "give "
-        "{}, say",
-        o.checkpoint_steps, o.tau_global, (o.checkpoint_steps / o.tau_global + 1) * o.tau_global);
+        "--checkpoint-every {} is not a multiple of {}, as --deterministic needs: give {}, say",
+        o.checkpoint_steps, multiple, (o.checkpoint_steps / settled + 1) * settled);
   }
   return success();
 }
@@ -277,6 +323,7 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_end(options));
   PACELINE_TRYV(check_determinism(options));
   PACELINE_TRYV(check_meaning(options));
+  PACELINE_TRYV(check_set(options));
   PACELINE_TRYV(check_checkpoints(options));
   if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",

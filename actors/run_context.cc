@@ -5,16 +5,33 @@
 
 namespace paceline {
 
-Result<> prepare(RunContext& context, RunOptions& options) {
+namespace {
+
+Result<> open_devices(RunContext& context, const RunOptions& options, std::optional<Rank> worker) {
+  PACELINE_TRY(context.turns, DeviceTurns::parse(options.device));
+  const DeviceTurns& turns = context.turns;
+  const DeviceOptions wanted{.threads = options.threads, .precision = options.precision};
+  const std::string& first = turns.of(worker.value_or(0));
+  PACELINE_TRY(context.device, turns.open(first, wanted));
+  if (worker || options.isolation == Isolation::process) return success();
+  for (const std::string& name : turns.kinds())
+    if (name != first) {
+      PACELINE_TRY(context.more_devices[name], turns.open(name, wanted));
+    }
+  return success();
+}
+
+}  // namespace
+
+Result<> prepare(RunContext& context, RunOptions& options, std::optional<Rank> worker) {
   const Network& network = context.network;
   if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
   context.place = options.place();
   context.protocol = find_protocol(options.protocol);
   PACELINE_TRY(context.hyper,
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
-  PACELINE_TRY(context.device, open_device(options.device, {.threads = options.threads,
-                                                            .precision = options.precision}));
-  const bool shares = context.device->shares_memory();
+  PACELINE_TRYV(open_devices(context, options, worker));
+  const bool shares = !context.turns.mixed() && context.device->shares_memory();
   if (options.slot_memory == SlotMemory::device && !shares)
     return fail(std::errc::invalid_argument,
                 "--slot-memory device: the devices of --device {} cannot read each other's memory: "

@@ -4,14 +4,19 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "paceline/actors/device_turns.h"
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/pinning.h"
 #include "paceline/actors/protocol.h"
+#include "paceline/actors/protocol_settings.h"
 #include "paceline/actors/role_state.h"
 #include "paceline/actors/run.h"
 #include "paceline/actors/run_words.h"
@@ -35,10 +40,13 @@ struct RunContext {
   Place place;
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
+  DeviceTurns turns;
+  /// The first of the list: what all but workers compute with. In a worker's process its own.
   std::unique_ptr<Device> device;
+  std::map<std::string, std::unique_ptr<Device>, std::less<>> more_devices;  ///< workers', by name
   bool slots_on_device = false;  ///< those of whole vectors
-  std::vector<float> initial;  ///< [P + B], every worker's and the centre's first parameters
-  std::vector<ElementRange> undecayed;  ///< what options.sgd refers to
+  std::vector<float> initial;    ///< [P + B], every worker's and the centre's first parameters
+  std::vector<ElementRange> undecayed;    ///< what options.sgd refers to
   StateShape worker_state, centre_state;  ///< empty where there are no slots for them
   std::unique_ptr<GroupArenas> arenas;
   ProcessIdentity home = this_process();  ///< the run's process
@@ -52,13 +60,29 @@ struct RunContext {
     const Role kind = place.role(role);
     return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
   }
-  SlotDevice slot_device() const { return {device.get(), slots_on_device}; }
+  SlotDevice slot_device() const {
+    SlotDevice slots{device.get(), slots_on_device};
+    for (const auto& [name, other] : more_devices) slots.more.push_back(other.get());
+    return slots;
+  }
+  /// What a role computes with.
+  Device& device_of(Address role) const {
+    if (more_devices.empty() || place.role(role) != Role::worker) return *device;
+    const auto other = more_devices.find(turns.of(role.index));
+    return other != more_devices.end() ? *other->second : *device;
+  }
+  /// The calling thread works for this worker from now on, on accelerators of its kind.
+  void use_device_for(Rank worker) const {
+    device_of(place.worker(worker)).use_for(turns.turn(worker));
+  }
   StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
   /// At a checkpoint, workers wait for each other: all belong to one moment.
   bool pauses() const { return options.deterministic || protocol->has_centre(); }
   /// And all are at the same number of steps or rounds, a multiple of this; 0: at any.
   std::uint64_t common() const {
-    return options.deterministic ? options.tau_global : protocol->synchronous ? 1 : 0;
+    return protocol->synchronous   ? 1
+           : options.deterministic ? settled_every(*protocol, options)
+                                   : 0;
   }
 
   /// How the steps of the slowest worker are; nothing while somebody has taken too few.
@@ -83,11 +107,21 @@ struct RunContext {
   /// election or publish.
   Address leading() const {
     const Rank rank = live.leader.load();
-    const Address best = protocol->has_centre() ? place.global()
-                         : rank != kNobody      ? place.worker(rank)
-                         : place.workers() == 1 ? place.worker(0)
-                                                : Address{};
+    const Address best = protocol->has_centre()        ? place.global()
+                         : rank != kNobody             ? place.worker(rank)
+                         : protocol->shown_on_request ? first_shown()
+                         : place.workers() == 1        ? place.worker(0)
+                                                       : Address{};
     return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
+  }
+
+  /// Where nobody leads: the lowest rank whose parameters are there to be seen.
+  Address first_shown() const {
+    for (Rank rank = 0; rank < place.seats(); ++rank)
+      if (!words.seat(rank).vacant.load() && !words.seat(rank).lost.load() &&
+          arenas->newest({place.worker(rank), kParameters}) > 0)
+        return place.worker(rank);
+    return {};
   }
 
   /// The run's clock, in seconds: for deadlines and signs of life.
@@ -125,8 +159,9 @@ struct RunContext {
 };
 
 /// Fills in what follows from the options, the same in every process of the run: place, protocol,
-/// hyper, device, where slots lie, initial, undecayed, the shapes of states, who keeps to which processors.
+/// hyper, devices, where slots lie, initial, undecayed, the shapes of states, who keeps to which processors.
 /// @param options  the context's; gets what was left to defaults
-Result<> prepare(RunContext& context, RunOptions& options);
+/// @param worker   whose process this is; empty: the run's, where workers that are threads compute, too
+Result<> prepare(RunContext& context, RunOptions& options, std::optional<Rank> worker = {});
 
 }  // namespace paceline

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "paceline/actors/pinning.h"
+#include "paceline/actors/protocol_settings.h"
 
 namespace paceline {
 
@@ -37,6 +38,11 @@ void add_figures(const RunContext& context, const Reading& before, RunSummary& s
   summary.learning_rate = context.live.learning_rate.load();
   summary.leader_changes = context.live.leader_changes.load();
   summary.seed = context.options.seed;
+  for (Rank rank = 0; rank < context.place.workers(); ++rank)
+    summary.devices.push_back(context.turns.of(rank));
+  summary.protocol = context.protocol->name;
+  summary.settings = settings_for(*context.protocol, context.options);
+  summary.settings.merge(context.protocol->usual());
   if (context.options.pin)
     for (Rank rank = 0; rank < context.place.workers(); ++rank)
       summary.pinned.push_back(show_processors(context.processors.seats[rank]));

@@ -70,6 +70,7 @@ struct alignas(64) SeatWords {
   /// worker had sent it (Saved).
   std::atomic<std::uint64_t> saved{0};
   std::atomic<bool> continues{false};   ///< its state is where the next rider begins
+  std::atomic<std::uint64_t> shown{0};  ///< the last of RunWords::show that it has answered
   CountWords counts;
 
   /// After the end of who sat here, or before anyone has.
@@ -87,6 +88,8 @@ struct alignas(64) RunWords {
   StepBudget budget;
   LiveState live;
   CheckpointWords checkpoint;
+  /// How often workers were asked to show their parameters (Protocol::shown_on_request).
+  std::atomic<std::uint64_t> show{0};
 
   SeatWords& seat(Rank rank) { return reinterpret_cast<SeatWords*>(this + 1)[rank]; }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -20,6 +21,36 @@ Error bad_value(std::string_view key, std::string_view text, std::string_view wa
 }
 
 }  // namespace
+
+Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> result;
+  while (!text.empty()) {
+    const std::string_view pair = text.substr(0, text.find(';'));
+    text.remove_prefix(std::min(text.size(), pair.size() + 1));
+    if (pair.empty()) continue;
+    const std::size_t at = pair.find('=');
+    if (at == std::string_view::npos || at == 0 || at + 1 == pair.size())
+      return fail(std::errc::invalid_argument, "'{}' is not key=value", pair);
+    result.emplace_back(pair.substr(0, at), pair.substr(at + 1));
+  }
+  return result;
+}
+
+Result<Settings> parse_settings(std::string_view text) {
+  PACELINE_TRY(const auto pairs, parse_pairs(text));
+  Settings settings;
+  for (const auto& [key, value] : pairs)
+    if (!settings.emplace(key, value).second)
+      return fail(std::errc::invalid_argument, "{} is given twice", key);
+  return settings;
+}
+
+std::string show_settings(const Settings& settings) {
+  std::string text;
+  for (const auto& [key, value] : settings)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ";", key, value);
+  return text;
+}
 
 Result<> parse_setting(std::string_view key, std::string_view text, std::uint64_t& value) {
   if (!parse_number(text, value)) return bad_value(key, text, "a whole number of 0 or more");

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "paceline/result.h"
@@ -15,6 +16,13 @@
 namespace paceline {
 
 using Settings = std::map<std::string, std::string>;
+
+/// `key=value;key=value`, in the order given. @return an error that names what is no such pair
+Result<std::vector<std::pair<std::string, std::string>>> parse_pairs(std::string_view text);
+/// The same as settings; a key that comes twice is an error.
+Result<Settings> parse_settings(std::string_view text);
+/// As parse_settings() reads it.
+std::string show_settings(const Settings& settings);
 
 /// The words for the values of an enumeration, from 0: specialise `words`.
 template <class E>

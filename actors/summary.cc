@@ -15,6 +15,8 @@ nlohmann::ordered_json number(double value) {
 std::string summary_json(const RunSummary& s) {
   nlohmann::ordered_json events = nlohmann::ordered_json::object();
   for (const auto& [name, count] : s.events) events[name] = count;
+  nlohmann::ordered_json settings = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : s.settings) settings[name] = value;
   nlohmann::ordered_json object = {
       {"test_error_leader", number(s.test_error_leader)},
       {"test_error_mean", number(s.test_error_mean)},
@@ -29,7 +31,10 @@ std::string summary_json(const RunSummary& s) {
       {"decode_cpu_seconds", number(s.decode_cpu_seconds)},
       {"data_wait_seconds", number(s.data_wait_seconds)},
       {"skipped_files", s.skipped.size()},
+      {"devices", s.devices},
       {"seed", s.seed},
+      {"protocol", s.protocol},
+      {"settings", settings},
       {"ended_by", s.ended_by},
       {"events", events},
   };

@@ -26,7 +26,8 @@ Tester::Tester(std::unique_ptr<Executable> executable, const Network& network, c
     : executable_(std::move(executable)),
       network_(network),
       data_(data),
-      stream_(data, *data.test, network.image(), kBatch, decode_threads) {}
+      stream_(data, *data.test, network.image(), kBatch, decode_threads, executable_->takes_raw()) {
+}
 
 Evaluation Tester::test(ConstVector flat) {
   const Layout& layout = network_.layout();
@@ -52,6 +53,7 @@ void Tester::estimate_buffers(Vector flat, StreamOptions options) {
                  layout.all_elements(), network_.name());
   if (layout.buffer_elements == 0) return;
   options.batch = kBatch;
+  options.raw = executable_->takes_raw();
   BatchStream stream(data_, options);
   const ConstVector x{flat.data, layout.elements};
   const Vector buffers{static_cast<float*>(flat.data) + layout.elements, layout.buffer_elements};

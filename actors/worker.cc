@@ -71,11 +71,24 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 
 bool WorkerHost::running() {
   answer_checkpoint();
+  show_parameters();
   if (seat_.dismissed.load()) throw Dismissed{};
   if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
   return seat_.claimed.load();
+}
+
+/// For who wants to see them. The protocol notices nothing: what is not finite is not its affair here,
+/// and is not shown.
+void WorkerHost::show_parameters() {
+  const std::uint64_t asked = context_.words.show.load();
+  if (seat_.shown.load() == asked || !context_.protocol->shown_on_request) return;
+  const Vector x = vector("x");
+  const std::function<void(std::span<std::byte>)> copy = [&](std::span<std::byte> to) {
+    math().copy({to.data(), x.count}, x);
+  };
+  if (!math().finite(x) || publish(kParameters, copy) != 0) seat_.shown.store(asked);
 }
 
 void WorkerHost::pull(const Pull& pull) {
@@ -214,12 +227,12 @@ void WorkerHost::live_role() {
 }
 
 Result<> WorkerHost::build() {
-  context_.device->use_for(self().index);
+  context_.use_device_for(self().index);
   const RunOptions& o = context_.options;
   CompileOptions compile;
   compile.batch = o.batch;
   compile.deterministic = o.deterministic;
-  PACELINE_TRY(engine_, CnnEngine::create(*context_.device, context_.network.program(), compile,
+  PACELINE_TRY(engine_, CnnEngine::create(context_.device_of(self()), context_.network.program(), compile,
                                           std::span(context_.initial).subspan(dimension()),
                                           context_.data, context_.stream(self().index)));
   for (const char* name : {"x", "g", "momentum"})

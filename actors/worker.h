@@ -68,6 +68,7 @@ class WorkerHost final : public ActorHost, public Rider {
   void restore();
   std::uint64_t boundary() const;
   void answer_checkpoint();
+  void show_parameters();
   bool save(std::uint64_t request);
   void wait_for_message(ReceiveOp& op);
   void wait_for_pin(PinOp& op);

@@ -156,8 +156,8 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
   PACELINE_TRY(NodeArena node, NodeArena::attach(seat.segment, place, network.layout().hash()));
   RunContext context(options, network, data, node.words());
   if (const auto home = Arena::creator(seat.segment)) context.home = *home;
-  PACELINE_TRYV(prepare(context, options));
-  context.device->use_for(seat.rank);  // on this thread, too: what others share is opened here
+  PACELINE_TRYV(prepare(context, options, seat.rank));
+  context.use_device_for(seat.rank);  // on this thread, too: what others share is opened here
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)
     segments.push_back(node.sibling(fmt::format("group{}", group)));

@@ -8,6 +8,7 @@
 #include "paceline/apps/bench_fabric.h"
 #include "paceline/apps/bench_mailbox.h"
 #include "paceline/apps/bench_pull.h"
+#include "paceline/apps/bench_simulation.h"
 #include "paceline/apps/bench_slot.h"
 #include "paceline/apps/bench_step.h"
 #include "paceline/apps/given_network.h"
@@ -38,6 +39,10 @@ std::vector<OptionName> option_names(const std::string& kind) {
              {"decode-threads", "N", "(default 1)"}};
   }
   if (kind == "fabric") names = {{"largest", "N", "bytes of the largest slot (default 268435456)"}};
+  if (kind == "simulation") {
+    names = {{"points", "rounds|events|growth", "which (default: all)"},
+             {"plot", "PREFIX", "PREFIX-seconds.svg and PREFIX-bytes.svg of growth, by gnuplot"}};
+  }
   names.push_back({"json", "", "standard output is JSON alone"});
   names.push_back({"help", "", "this list"});
   return names;
@@ -69,6 +74,15 @@ Result<nlohmann::json> measure_fabric(const GivenOptions& given) {
   return bench_fabric(largest);
 }
 
+Result<nlohmann::json> measure_simulation(const GivenOptions& given) {
+  const auto figures = bench_simulation(given_text(given, "points", ""));
+  if (!figures)
+    return Error{figures.error().code, fmt::format("--points: {}", figures.error().message)};
+  const std::string plot = given_text(given, "plot", "");
+  if (!plot.empty()) PACELINE_TRYV(plot_growth(plot, figures.value()));
+  return figures;
+}
+
 /// Prints for itself.
 Result<> measure_step(const GivenOptions& given, bool json) {
   StepBenchOptions options;
@@ -88,16 +102,18 @@ Result<> measure_step(const GivenOptions& given, bool json) {
 Result<> measure(const std::string& kind, const GivenOptions& options) {
   PACELINE_TRY(const bool json, given_switch(options, "json"));
   if (kind == "step") return measure_step(options, json);
-  // The other process of bench mailbox, or fabric.
+  // The other process of bench mailbox, fabric or simulation.
   if (options.contains("peer")) {
     const std::string peer = given_text(options, "peer", "");
+    if (kind == "simulation") return answer_bench_simulation(peer);
     return kind == "fabric" ? answer_bench_fabric(peer) : answer_bench_mailbox(peer);
   }
-  PACELINE_TRY(const nlohmann::json figures, kind == "slot"      ? bench_slot()
-                                             : kind == "pull"    ? bench_pull()
-                                             : kind == "mailbox" ? bench_mailbox()
-                                             : kind == "fabric"  ? measure_fabric(options)
-                                                                 : measure_data(options));
+  PACELINE_TRY(const nlohmann::json figures, kind == "slot"         ? bench_slot()
+                                             : kind == "pull"       ? bench_pull()
+                                             : kind == "mailbox"    ? bench_mailbox()
+                                             : kind == "fabric"     ? measure_fabric(options)
+                                             : kind == "simulation" ? measure_simulation(options)
+                                                                    : measure_data(options));
   print(figures, json, readable_json);
   return success();
 }
@@ -105,17 +121,20 @@ Result<> measure(const std::string& kind, const GivenOptions& options) {
 }  // namespace
 
 ExitCode bench(std::span<const std::string> arguments) {
-  const std::vector<std::string> kinds{"slot", "pull", "mailbox", "fabric", "step", "data"};
+  const std::vector<std::string> kinds{"slot", "pull", "mailbox",   "fabric",
+                                       "step", "data", "simulation"};
   const std::string kind = arguments.empty() ? "--help" : arguments.front();
   if (kind == "--help") {
-    fmt::print("{}",
-               options_help("paceline bench slot|pull|mailbox|fabric|step|data [OPTION]...\n\n"
-                            "Measures publishing to a slot against memcpy, a pull fused with\n"
-                            "the update against separate passes, messages between processes\n"
-                            "against CAF's remoting, reads and letters over fabrics, a training\n"
-                            "step, or how fast image files are decoded (bench data --help).\n"
-                            "A step's options:\n",
-                            option_names("step")));
+    fmt::print(
+        "{}",
+        options_help("paceline bench slot|pull|mailbox|fabric|step|data|simulation [OPTION]...\n\n"
+                     "Measures publishing to a slot against memcpy, a pull fused with\n"
+                     "the update against separate passes, messages between processes\n"
+                     "against CAF's remoting, reads and letters over fabrics, a training\n"
+                     "step, how fast image files are decoded (bench data --help), or the\n"
+                     "simulator's events, time and memory (bench simulation --help).\n"
+                     "A step's options:\n",
+                     option_names("step")));
     return kDone;
   }
   if (const auto known = parse_word(kind, kinds); !known) {
@@ -123,7 +142,8 @@ ExitCode bench(std::span<const std::string> arguments) {
     return kMistaken;
   }
   std::vector<OptionName> names = option_names(kind);
-  if (kind == "mailbox" || kind == "fabric") names.push_back({"peer", "WORDS", ""});  // for itself
+  if (kind == "mailbox" || kind == "fabric" || kind == "simulation")
+    names.push_back({"peer", "WORDS", ""});  // for itself
   const auto line = read_command_line(arguments.subspan(1), names, 0);
   if (!line) return refuse("bench", line.error());
   const GivenOptions& options = line.value().options;

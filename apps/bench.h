@@ -1,4 +1,4 @@
-// `paceline bench slot|pull|mailbox|fabric|step|data`: measures one part on this machine.
+// `paceline bench slot|pull|mailbox|fabric|step|data|simulation`: measures one part on this machine.
 #pragma once
 
 #include <span>

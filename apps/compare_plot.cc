@@ -45,7 +45,7 @@ struct Line {
   bool of_mean;
 };
 
-std::string picture(const std::string& prefix, bool of_mean, bool images,
+std::string picture(const std::string& prefix, const std::string& file, bool of_mean, bool images,
                     const std::vector<Line>& lines) {
   static constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                              "#e69f00", "#56b4e9", "#000000"};
@@ -56,7 +56,7 @@ std::string picture(const std::string& prefix, bool of_mean, bool images,
                                            images ? "images" : "time")),
                   images ? "images, all workers together" : "training seconds",
                   of_mean ? "workers'' mean" : "leader or centre");
-  const std::string data = gnuplot_text(gnuplot_data(prefix));
+  const std::string data = gnuplot_text(file);
   const int x = images ? 2 : 1;
   std::vector<std::string> parts;
   std::size_t nth = 0;
@@ -97,12 +97,15 @@ Result<> plot(const std::string& prefix, const CompareReport& report) {
   if (lines.empty())
     return fail(std::errc::invalid_argument,
                 "--plot {}: there is no curve yet: let a run of a seed finish first", prefix);
-  std::string script =
-      "set terminal svg size 860,480 dynamic background 'white' font 'sans,12'\n"
-      "set grid\nset key outside right top\n";
-  for (const bool of_mean : {false, true})
-    for (const bool images : {false, true}) script += picture(prefix, of_mean, images, lines);
-  return draw(prefix, data, script);
+  return draw(prefix, data, [&](const std::string& file) {
+    std::string script =
+        "set terminal svg size 860,480 dynamic background 'white' font 'sans,12'\n"
+        "set grid\nset key outside right top\n";
+    for (const bool of_mean : {false, true})
+      for (const bool images : {false, true})
+        script += picture(prefix, file, of_mean, images, lines);
+    return script;
+  });
 }
 
 }  // namespace paceline

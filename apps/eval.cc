@@ -34,14 +34,16 @@ std::vector<OptionName> option_names() {
     name.help = "with --network: " + name.help;
     names.push_back(std::move(name));
   }
-  names.insert(names.end(),
-               {{"decode-threads", "N", "threads that decode image files (default 1)"},
-                {"device", "NAME", "what computes: cpu (default), cuda or reference"},
-                {"precision", "f32|tf32|bf16", "what a GPU multiplies in (default f32)"},
-                {"threads", "N", "cores to use (default 1)"},
-                {"on", "test|train", "which images; those to learn from are neither shifted nor mirrored (default test)"},
-                {"json", "", "standard output is JSON alone"},
-                {"help", "", "this list"}});
+  names.insert(
+      names.end(),
+      {{"decode-threads", "N", "threads that decode image files (default 1)"},
+       {"device", "NAME", "what computes: cpu (default), cuda or reference"},
+       {"precision", "f32|tf32|bf16", "what a GPU multiplies in (default f32)"},
+       {"threads", "N", "cores to use (default 1)"},
+       {"on", "test|train",
+        "which images; those to learn from are neither shifted nor mirrored (default test)"},
+       {"json", "", "standard output is JSON alone"},
+       {"help", "", "this list"}});
   return names;
 }
 
@@ -160,8 +162,8 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   if (spec.empty()) {
     PACELINE_TRY(spec, trained_on(file, metadata));
   }
-  PACELINE_TRY(const std::size_t on,
-               parse_word(given_text(options, "on", "test"), std::vector<std::string>{"test", "train"}));
+  PACELINE_TRY(const std::size_t on, parse_word(given_text(options, "on", "test"),
+                                                std::vector<std::string>{"test", "train"}));
   PACELINE_TRY(Data data, open_data(spec, {.usual_image_size = network.image().height}));
   if (on == 1) data.test = data.train;
   PACELINE_TRYV(check_data(network, data, static_cast<unsigned>(decode_threads)));
@@ -180,13 +182,10 @@ Result<> evaluate_file(const std::string& file, const GivenOptions& options) {
   const double error = static_cast<double>(sum.errors) / images, loss = sum.loss_sum / images;
   const std::string of = on == 1 ? "train" : "test";
   if (json) {
-    nlohmann::ordered_json object{{of + "_error", error},
-                                  {of + "_loss", loss},
-                                  {"images", sum.images},
-                                  {"network", network.name()},
-                                  {"data", data.name},
-                                  {"file", file},
-                                  {"skipped_files", skipped.size()}};
+    nlohmann::ordered_json object{
+        {of + "_error", error},           {of + "_loss", loss}, {"images", sum.images},
+        {"network", network.name()},      {"data", data.name},  {"file", file},
+        {"skipped_files", skipped.size()}};
     if (!std::isfinite(loss)) object[of + "_loss"] = nullptr;
     fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {

@@ -134,8 +134,7 @@ Result<GivenOptions> read_environment(std::span<const std::string> environment,
 }
 
 Result<GivenOptions> read_ini(const std::filesystem::path& file,
-                              std::span<const OptionName> options,
-                              std::string_view asked_by) {
+                              std::span<const OptionName> options, std::string_view asked_by) {
   std::error_code unreadable;
   std::ifstream stream(file);
   if (!stream || std::filesystem::is_directory(file, unreadable)) {
@@ -157,8 +156,8 @@ Result<GivenOptions> read_ini(const std::filesystem::path& file,
                         {option.value.empty() ? "" : option.value.front(), origin}));
     }
   } catch (const po::invalid_config_file_syntax& error) {
-    return fail(std::errc::invalid_argument, "{} {}: '{}' is no 'name = value' line",
-                asked_by, file.string(), error.tokens().substr(0, 40));
+    return fail(std::errc::invalid_argument, "{} {}: '{}' is no 'name = value' line", asked_by,
+                file.string(), error.tokens().substr(0, 40));
   } catch (const po::error& error) {
     return fail(std::errc::invalid_argument, "{} {}: {}", asked_by, file.string(), error.what());
   }

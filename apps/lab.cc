@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "paceline/apps/interrupt.h"
 #include "paceline/apps/lab_options.h"
 #include "paceline/apps/lab_plot.h"
 #include "paceline/apps/option_value.h"
@@ -19,7 +20,7 @@ using Json = nlohmann::ordered_json;
 struct Job {
   TrialOptions options;
   Settings swept;
-  Result<TrialResult> result = TrialResult{};
+  Result<TrialResult> result = TrialResult{};  ///< without samples: not begun
 
   std::string name() const {
     std::string text(options.protocol->name);
@@ -70,10 +71,11 @@ Result<std::vector<Job>> jobs_of(const LabOptions& o) {
   return jobs;
 }
 
-void run_all(const Problem& problem, const std::vector<double>& optimum, std::vector<Job>& jobs) {
+void run_all(const Problem& problem, const std::vector<double>& optimum, std::vector<Job>& jobs,
+             const RunControl& control) {
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
-    for (std::size_t i = next++; i < jobs.size(); i = next++)
+    for (std::size_t i = next++; i < jobs.size() && !control.stopping(); i = next++)
       jobs[i].result = run_trial(problem, optimum, jobs[i].options);
   };
   std::vector<std::jthread> threads;
@@ -101,9 +103,13 @@ Json described(const Job& job) {
           {"objective", finite(end.objective)},
           {"distance_squared", end.distance_squared ? finite(*end.distance_squared) : nullptr},
           {"diverged", r.diverged},
+          {"interrupted", r.interrupted},
+          {"link_bytes", r.link_bytes},
+          {"queued_seconds", r.queued_seconds},
           {"worker_objective_least", finite(least)},
           {"worker_objective_most", finite(most)},
           {"learning_rate", r.learning_rate},
+          {"learning_rate_from", job.options.learning_rate > 0 ? "given" : "1 / L"},
           {"workers", job.options.protocol->sequential ? 1 : job.options.workers},
           {"seed", job.options.seed},
           {"settings", settings},
@@ -122,11 +128,13 @@ void print(const std::vector<Job>& jobs) {
     fmt::print("{:<{}}  {:>10}  {:>12.6g}  {:>12}  {:>15.9g}  {:>12}{}\n", job.name(), width,
                end.iterations, end.virtual_seconds, end.bytes, end.objective,
                end.distance_squared ? fmt::format("{:.4g}", *end.distance_squared) : "",
-               r.diverged ? "  diverged" : "");
+               r.diverged      ? "  diverged"
+               : r.interrupted ? "  interrupted"
+                               : "");
   }
 }
 
-Result<> experiment(const LabOptions& o) {
+Result<> experiment(const LabOptions& o, const RunControl& control) {
   PACELINE_TRY(const Problem problem, make_problem(o.problem));
   PACELINE_TRY(std::vector<Job> jobs, jobs_of(o));
   std::vector<double> optimum;
@@ -136,7 +144,11 @@ Result<> experiment(const LabOptions& o) {
   if (o.reference) {
     PACELINE_TRY(optimum, problem.reference());
   }
-  run_all(problem, optimum, jobs);
+  for (Job& job : jobs) job.options.interrupted = [&control] { return control.stopping(); };
+  run_all(problem, optimum, jobs, control);
+  const std::size_t left_out = std::erase_if(
+      jobs, [](const Job& job) { return job.result && job.result.value().samples.empty(); });
+  if (left_out > 0) fmt::print(stderr, "paceline lab: {} runs were not begun\n", left_out);
   std::vector<Curve> curves;
   Json results = Json::array();
   for (const Job& job : jobs) {
@@ -146,8 +158,10 @@ Result<> experiment(const LabOptions& o) {
     results.push_back(described(job));
   }
   if (!o.csv.empty()) PACELINE_TRYV(write_csv(o.csv, curves));
-  if (!o.plot.empty()) PACELINE_TRYV(plot(o.plot, curves));
+  if (!o.plot.empty() && !curves.empty()) PACELINE_TRYV(plot(o.plot, curves));
   if (!o.json) print(jobs);
+  if (!o.json && o.trial.learning_rate == 0)
+    fmt::print("step where none is given: 1 / L = {:.6g}\n", 1 / problem.smoothness);
   if (!o.json && o.reference) fmt::print("optimum: {:.12g}\n", problem.value(optimum));
   if (!o.json) return success();
   Json all{{"objective", o.problem.objective},
@@ -174,11 +188,14 @@ ExitCode lab(const std::vector<std::string>& words) {
                                   lab_option_names()));
     return kDone;
   }
-  if (const auto done = experiment(options.value()); !done) {
+  RunControl control;
+  const auto interrupt = Interrupt::watch(control);
+  if (!interrupt) return refuse("lab", interrupt.error());
+  if (const auto done = experiment(options.value(), control); !done) {
     print_mistake("lab", done.error().message);
     return kMistaken;
   }
-  return kDone;
+  return control.stopping() ? kInterrupted : kDone;
 }
 
 }  // namespace paceline

@@ -85,18 +85,6 @@ Result<std::vector<const Protocol*>> named(const std::string& text) {
   return chosen;
 }
 
-/// "key=value", in pairs separated by ';'.
-Result<std::vector<std::pair<std::string, std::string>>> pairs(const std::string& text) {
-  std::vector<std::pair<std::string, std::string>> result;
-  for (const std::string& pair : split(text, ';')) {
-    const std::size_t at = pair.find('=');
-    if (at == std::string::npos || at == 0 || at + 1 == pair.size())
-      return fail(std::errc::invalid_argument, "'{}' is not key=value", pair);
-    result.emplace_back(pair.substr(0, at), pair.substr(at + 1));
-  }
-  return result;
-}
-
 /// A setting is of at least one of the protocols.
 Result<> known(const LabOptions& o, const std::string& key, bool swept) {
   if (swept && (key == "lr" || key == "seed")) return success();
@@ -180,6 +168,87 @@ Result<> read_conditions(Reader& reader, Conditions& c) {
   return reader.result();
 }
 
+/// Milliseconds of virtual time.
+Result<nanoseconds> milliseconds_of(const std::string& text) {
+  PACELINE_TRY(const double number, parse_real(text));
+  if (!(number >= 0 && number <= 1e9))
+    return fail(std::errc::invalid_argument, "'{}' is not from 0 to 1e9 milliseconds", text);
+  return nanoseconds(std::llround(1e6 * number));
+}
+
+/// "NUMBER@REST"
+Result<std::pair<std::uint32_t, std::string>> numbered(const std::string& text, const char* form) {
+  const std::size_t at = text.find('@');
+  if (at == std::string::npos)
+    return fail(std::errc::invalid_argument, "'{}' is not {}", text, form);
+  PACELINE_TRY(const std::uint64_t number, parse_count(text.substr(0, at), 0, kNobody - 1));
+  return std::pair{static_cast<std::uint32_t>(number), text.substr(at + 1)};
+}
+
+Result<> read_join(const std::string& text, TrialOptions& t) {
+  for (const std::string& word : split(text, ',')) {
+    PACELINE_TRY(const auto given, numbered(word, "WORKER@MS"));
+    PACELINE_TRY(const nanoseconds at, milliseconds_of(given.second));
+    const std::uint32_t next = t.workers + t.joining++;
+    if (given.first != next)
+      return fail(std::errc::invalid_argument,
+                  "worker {} has no seat: --workers {} are there, and who joins next is worker {}",
+                  given.first, t.workers, next);
+    t.conditions.additions.push_back({at, given.first});
+  }
+  return success();
+}
+
+Result<> read_crash(const std::string& text, TrialOptions& t) {
+  for (const std::string& word : split(text, ',')) {
+    PACELINE_TRY(const auto given, numbered(word, "WORKER@MS or WORKER@MS+MS"));
+    const std::uint32_t seats = t.workers + t.joining;
+    if (given.first >= seats)
+      return fail(std::errc::invalid_argument, "no worker {}: there are 0 to {}", given.first,
+                  seats - 1);
+    Conditions::Crash crash{{}, {given.first}};
+    const std::size_t plus = given.second.find('+');
+    PACELINE_TRY(crash.at, milliseconds_of(given.second.substr(0, plus)));
+    if (plus != std::string::npos) {
+      PACELINE_TRY(crash.replaced_after, milliseconds_of(given.second.substr(plus + 1)));
+      if (crash.replaced_after == nanoseconds(0))
+        return fail(std::errc::invalid_argument, "'{}': who replaces it comes later, not after 0",
+                    word);
+    }
+    t.conditions.crashes.push_back(crash);
+  }
+  return success();
+}
+
+Result<> read_partition(const std::string& text, TrialOptions& t) {
+  for (const std::string& word : split(text, ',')) {
+    PACELINE_TRY(const auto given, numbered(word, "GROUP@FROM-UNTIL"));
+    const std::size_t dash = given.second.find('-');
+    if (dash == std::string::npos)
+      return fail(std::errc::invalid_argument, "'{}' is not GROUP@FROM-UNTIL", word);
+    if (given.first >= t.groups)
+      return fail(std::errc::invalid_argument, "no group {}: there are 0 to {}", given.first,
+                  t.groups - 1);
+    Conditions::Partition parted{{}, {}, given.first};
+    PACELINE_TRY(parted.from, milliseconds_of(given.second.substr(0, dash)));
+    PACELINE_TRY(parted.until, milliseconds_of(given.second.substr(dash + 1)));
+    if (parted.until <= parted.from)
+      return fail(std::errc::invalid_argument, "'{}' ends before it begins", word);
+    t.conditions.partitions.push_back(parted);
+  }
+  return success();
+}
+
+/// What is to go wrong. @pre workers and groups are read
+Result<> read_faults(Reader& reader, TrialOptions& t) {
+  reader.read("join", [&](const std::string& text) { return read_join(text, t); });
+  reader.read("crash", [&](const std::string& text) { return read_crash(text, t); });
+  reader.read("partition", [&](const std::string& text) { return read_partition(text, t); });
+  reader.time("detection-ms", t.conditions.detection, 1e6);
+  reader.time("patience-ms", t.conditions.patience, 1e6);
+  return reader.result();
+}
+
 }  // namespace
 
 std::vector<OptionName> lab_option_names() {
@@ -221,9 +290,20 @@ std::vector<OptionName> lab_option_names() {
       {"devices-percent", "P1,P2", "time of each worker's device, in turn"},
       {"latency-us", "T", "of a message or read (default 0)"},
       {"jitter-percent", "P", "by which latencies grow at random (default 0)"},
-      {"bandwidth-mb", "M", "million bytes a second that a node sends, shared (default: no limit)"},
+      {"bandwidth-mb", "M",
+       "million bytes a second that a node sends to others, messages and vectors one after the "
+       "other "
+       "(default: no limit)"},
       {"lost", "F", "fraction of messages that never arrive (default 0)"},
       {"reordered", "F", "fraction of messages that others overtake (default 0)"},
+      {"crash", "WORKER@MS[+MS]",
+       "crashes then; another takes its place so much later, or nobody; several by commas"},
+      {"partition", "GROUP@FROM-UNTIL",
+       "the group hears nothing of others between these milliseconds; several by commas"},
+      {"join", "WORKER@MS",
+       "a worker beside --workers, the next free number, that begins then; several by commas"},
+      {"detection-ms", "T", "from a crash until others hear of it (default 1)"},
+      {"patience-ms", "T", "how long anyone waits for anybody (default 30000)"},
       {"help", "", "this list"},
   };
 }
@@ -251,6 +331,16 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   if (o.problem.files.size() > 1)
     o.problem.workers = static_cast<std::uint32_t>(o.problem.files.size());
   reader.count("workers", o.problem.workers, 1, 1'000'000);
+  const std::string joins = given_text(given, "join", "");
+  const auto joining = static_cast<std::uint32_t>(split(joins, ',').size());
+  if (o.problem.files.size() > 1 && !given.contains("workers")) {
+    if (joining >= o.problem.workers)
+      return fail(std::errc::invalid_argument,
+                  "--join: {} files, and {} workers that join: nobody "
+                  "is there at first",
+                  o.problem.workers, joining);
+    o.problem.workers -= joining;  // each has a file
+  }
   t.workers = t.groups = o.problem.workers;
   reader.count("groups", t.groups, 1, o.problem.workers);
   reader.real("lr", t.learning_rate, 1e-300, 1e9).real("momentum", t.momentum, 0, 0.999999);
@@ -263,12 +353,14 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   if (t.workers % t.groups != 0)
     return fail(std::errc::invalid_argument, "--workers {} does not divide among --groups {}",
                 t.workers, t.groups);
-  PACELINE_TRY(const auto set, pairs(given_text(given, "set", "")));
+  PACELINE_TRYV(read_faults(reader, t));
+  o.problem.workers += t.joining;
+  PACELINE_TRY(const auto set, parse_pairs(given_text(given, "set", "")));
   for (const auto& [key, value] : set) {
     PACELINE_TRYV(known(o, key, false));
     o.set[key] = value;
   }
-  PACELINE_TRY(const auto sweep, pairs(given_text(given, "sweep", "")));
+  PACELINE_TRY(const auto sweep, parse_pairs(given_text(given, "sweep", "")));
   for (const auto& [key, values] : sweep) {
     PACELINE_TRYV(known(o, key, true));
     o.sweep.emplace_back(key, split(values, ','));

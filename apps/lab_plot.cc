@@ -1,10 +1,9 @@
 #include "paceline/apps/lab_plot.h"
 
-#include <fmt/os.h>
-
-#include <cstdio>
-#include <filesystem>
+#include <cmath>
 #include <fstream>
+
+#include "paceline/apps/gnuplot.h"
 
 namespace paceline {
 namespace {
@@ -21,10 +20,9 @@ std::string script(const std::string& data, const std::string& picture, const Ax
                    const std::vector<Curve>& curves) {
   const bool distance = !curves.empty() && curves.front().samples.back().distance_squared;
   std::string text = fmt::format(
-      "set terminal svg size 760,480 dynamic background 'white' font 'sans,12'\n"
-      "set output '{}'\nset xlabel '{}'\nset ylabel '{}'\n{}set format y '%g'\nset grid\n"
+      "{}set output '{}'\nset xlabel '{}'\nset ylabel '{}'\n{}set format y '%g'\nset grid\n"
       "set key outside right top\nplot ",
-      picture, axis.label, distance ? "squared distance to the optimum" : "objective",
+      kSvgTerminal, picture, axis.label, distance ? "squared distance to the optimum" : "objective",
       distance ? "set logscale y\n" : "");
   for (std::size_t i = 0; i < curves.size(); ++i)
     text += fmt::format("{}'{}' index {} using {}:{} with lines lw 2 title '{}' noenhanced",
@@ -51,32 +49,19 @@ Result<> plot(const std::string& prefix, const std::vector<Curve>& curves) {
   static constexpr Axis kAxes[] = {{"time", "virtual seconds", 1},
                                    {"gradients", "gradient evaluations", 2},
                                    {"bytes", "bytes", 3}};
-  const std::string data = prefix + ".dat", commands = prefix + ".gnuplot";
-  {
-    std::ofstream out(data);
-    for (const Curve& curve : curves) {
-      for (const Sample& s : curve.samples)
-        out << fmt::format("{} {} {} {} {}\n", s.virtual_seconds, s.gradients, s.bytes, s.objective,
-                           s.distance_squared.value_or(0));
-      out << "\n\n";
-    }
-    out.flush();
-    std::ofstream text(commands);
-    for (const Axis& axis : kAxes)
-      text << script(data, fmt::format("{}-{}.svg", prefix, axis.suffix), axis, curves);
-    text.flush();
-    if (!out || !text) return fail(std::errc::io_error, "{} cannot be written", data);
+  std::string data;
+  for (const Curve& curve : curves) {
+    for (const Sample& s : curve.samples)
+      data += fmt::format("{} {} {} {} {}\n", s.virtual_seconds, s.gradients, s.bytes, s.objective,
+                          s.distance_squared.value_or(0));
+    data += "\n\n";
   }
-  std::string quoted = commands;
-  for (std::size_t at = 0; (at = quoted.find('\'', at)) != std::string::npos; at += 4)
-    quoted.replace(at, 1, "'\\''");
-  const int status = std::system(fmt::format("gnuplot '{}'", quoted).c_str());
-  std::error_code ignored;
-  std::filesystem::remove(data, ignored);
-  std::filesystem::remove(commands, ignored);
-  if (status != 0)
-    return fail(std::errc::io_error, "gnuplot did not draw {}: is gnuplot-nox installed?", prefix);
-  return success();
+  return draw(prefix, data, [&](const std::string& file) {
+    std::string text;
+    for (const Axis& axis : kAxes)
+      text += script(file, fmt::format("{}-{}.svg", prefix, axis.suffix), axis, curves);
+    return text;
+  });
 }
 
 }  // namespace paceline

@@ -1,6 +1,7 @@
 // What a run is made of beside its options: the same in the node's process and in its workers'.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "paceline/apps/train_options.h"
@@ -13,10 +14,11 @@ namespace paceline {
 struct RunParts {
   Data data;
   Network network;
-  std::string device;  ///< its description
+  std::string device;  ///< the workers' devices, for people; a line each
 };
 
 /// Nothing is written: a mistake here leaves nothing behind.
-Result<RunParts> open_run_parts(const TrainOptions& options);
+/// @param worker  whose process this is, which opens no other's device; empty: the run's
+Result<RunParts> open_run_parts(const TrainOptions& options, std::optional<Rank> worker = {});
 
 }  // namespace paceline

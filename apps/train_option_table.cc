@@ -77,6 +77,20 @@ Row augment() {
               PACELINE_FIELD(run.augment));
 }
 
+Row set() {
+  return {{"set", "KEY=V[;KEY=V]",
+           "the protocol's settings that have no option here: see paceline protocols"},
+          [](TrainOptions& o, const std::string& given) -> Result<> {
+            PACELINE_TRYV(check_ini_text(given));
+            PACELINE_TRY(o.run.set, parse_settings(given));
+            return success();
+          },
+          [](const TrainOptions& o) -> std::optional<std::string> {
+            if (o.run.set.empty()) return std::nullopt;
+            return show_settings(o.run.set);
+          }};
+}
+
 /// "10m", "90s", "2h", or steps of each worker.
 Row checkpoint_every() {
   return {
@@ -191,6 +205,7 @@ const std::vector<Row>& train_option_table() {
             PACELINE_FIELD(run.score_window)),
       count("staleness", "versions that a leader may be behind before its pull is skipped",
             PACELINE_FIELD(run.staleness)),
+      set(),
       above_zero(count("steps", "end after N steps a worker: N x workers in all",
                        PACELINE_FIELD(run.steps)),
                  PACELINE_FIELD(run.steps)),
@@ -202,7 +217,9 @@ const std::vector<Row>& train_option_table() {
                  PACELINE_FIELD(run.minutes)),
       target_error(),
       count("seed", "of everything that is drawn", PACELINE_FIELD(run.seed)),
-      flag("deterministic", "the same seed gives the same bits; with --mode barrier",
+      flag("deterministic",
+           "the same seed gives the same bits, where rounds decide the order of all: with --mode "
+           "barrier, where there are modes",
            PACELINE_FIELD(run.deterministic)),
       word("evaluate", "test beside the training, or after it on snapshots",
            std::vector<std::pair<std::string, Evaluate>>{{"beside", Evaluate::beside},
@@ -222,7 +239,10 @@ const std::vector<Row>& train_option_table() {
       count("threads", "cores of one worker's engine", PACELINE_FIELD(run.threads)),
       flag("pin", "keep each worker to cores of its own, spread over the machine",
            PACELINE_FIELD(run.pin)),
-      text("device", "NAME", "what computes: cpu, cuda or reference: see paceline doctor",
+      text("device", "NAME[,NAME...]",
+           "what computes: cpu, cuda or reference (see paceline doctor); several are dealt out "
+           "over the "
+           "workers in turn",
            PACELINE_FIELD(run.device)),
       word("precision", "what a GPU multiplies in; parameters and sums are f32 in each",
            precision_words(), PACELINE_FIELD(run.precision)),

@@ -1,5 +1,6 @@
 #include "paceline/apps/train_report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <thread>
@@ -48,7 +49,11 @@ std::string train_banner(const TrainOptions& options, const Network& network, co
     text += fmt::format("          notice: {} x {} thread{} on {} core{} take turns\n", run.workers,
                         run.threads, run.threads == 1 ? "" : "s", cores, cores == 1 ? "" : "s");
   }
-  text += fmt::format("device    {}\n", device);
+  for (const char* label = "device    "; !device.empty(); label = "          ") {
+    const std::size_t end = std::min(device.find('\n'), device.size());
+    text += fmt::format("{}{}\n", label, device.substr(0, end));
+    device.remove_prefix(std::min(end + 1, device.size()));
+  }
   text += fmt::format("budget    {}\n", budget(run));
   if (run.checkpoint_steps > 0)
     text += fmt::format("saves     every {} steps of a worker\n", grouped(run.checkpoint_steps));

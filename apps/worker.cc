@@ -50,7 +50,7 @@ Result<> ride(const GivenOptions& given) {
   // The run's environment has already been read into its config.ini.
   const std::vector<std::string> arguments{"--config", given.at("config").text};
   PACELINE_TRY(const TrainOptions options, parse_train_options(arguments, {}));
-  PACELINE_TRY(const RunParts parts, open_run_parts(options));
+  PACELINE_TRY(const RunParts parts, open_run_parts(options, seat.rank));
   caf::actor_system_config config;
   use_sharing_scheduler(config, kThreads);
   caf::actor_system system(config);

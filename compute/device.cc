@@ -106,10 +106,12 @@ Result<std::unique_ptr<Device>> open_cpu_device(const DeviceOptions& options) {
 
 }  // namespace
 
+bool computes_in_f32_alone(std::string_view name) { return name == "cpu" || name == "reference"; }
+
 Result<std::unique_ptr<Device>> open_device(std::string_view name, const DeviceOptions& options) {
   if (options.threads == 0)
     return fail(std::errc::invalid_argument, "a device needs at least one thread");
-  if ((name == "cpu" || name == "reference") && options.precision != Precision::f32)
+  if (computes_in_f32_alone(name) && options.precision != Precision::f32)
     return fail(std::errc::invalid_argument,
                 "--precision {}: the device {} computes in f32 alone: leave it out, or give a GPU "
                 "(--device cuda)",

@@ -181,6 +181,9 @@ class Device {
                                                        std::size_t bytes);
 };
 
+/// Whether a backend takes no other precision than f32: "cpu" and "reference".
+bool computes_in_f32_alone(std::string_view name);
+
 /// Opens a backend: "cpu", "reference", or any NAME whose shared object libpaceline_NAME.so is
 /// found beside the program, in its ../lib or on the library path, and exports
 /// `paceline_open_device`.

@@ -136,7 +136,7 @@ struct Arena::Mapping {
 
 /// As the creator: lays everything out, and takes what lies elsewhere.
 Result<> Arena::Mapping::furnish(const ArenaOptions& options) {
-  write_layout(memory, options);
+  write_layout(memory, options, file < 0 ? Interleaving::by_buffer : Interleaving::by_slot);
   buffers = std::vector<Buffers>(options.slots.size());
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     buffers[i].memory = options.slots[i].memory;

@@ -83,7 +83,7 @@ Result<ArenaBytes> layout_bytes(const ArenaOptions& options) {
   return ArenaBytes{bytes + later, bytes};
 }
 
-void write_layout(void* memory, const ArenaOptions& options) {
+void write_layout(void* memory, const ArenaOptions& options, Interleaving interleaving) {
   auto* header = std::construct_at(static_cast<ArenaHeader*>(memory));
   header->byte_order = kByteOrder;
   header->layout_version = kLayoutVersion;
@@ -107,12 +107,18 @@ void write_layout(void* memory, const ArenaOptions& options) {
     end += words->letters * sizeof(MailboxPlace);
   }
   end = round_up(end, page_bytes());
+  std::size_t plane = 0;  // one buffer of each slot
+  for (const SlotShape& shape : options.slots)
+    if (!shape.later && shape.memory == nullptr) plane += round_up(shape.bytes, kCacheLine);
   std::size_t later = size.at_first;
   for (std::size_t i = 0; i < options.slots.size(); ++i) {
     SlotWords* words = std::construct_at(&header->slot(i));
     std::size_t& at = options.slots[i].later ? later : end;
     words->bytes = options.slots[i].bytes;
-    words->stride = round_up(words->bytes, kCacheLine);
+    const std::size_t buffer = round_up(words->bytes, kCacheLine);
+    const bool in_planes = interleaving == Interleaving::by_buffer && !options.slots[i].later &&
+                           options.slots[i].memory == nullptr;
+    words->stride = in_planes ? plane : buffer;
     words->pins = header->pins;
     words->checksums = options.checksums ? 1 : 0;
     words->later = options.slots[i].later ? 1 : 0;
@@ -120,7 +126,7 @@ void write_layout(void* memory, const ArenaOptions& options) {
     if (words->elsewhere != 0) continue;
     words->reserved.store(1 - words->later);
     words->payload = from(words, at);
-    at += kBuffers * words->stride;
+    at += in_planes ? buffer : kBuffers * buffer;
     if (options.slots[i].later) at = round_up(at, page_bytes());
   }
 }

@@ -5,6 +5,8 @@
 //
 // Heads, board, places and buffers start on cache lines, the first buffer and those of each slot for
 // later on a page. Threading: any thread.
+// In private memory the first buffers of all slots lie together, then the second ones, then the third,
+// which few slots ever use: their pages stay untouched.
 //   AL-1 The magic is written last: a segment that has it is complete.
 //   AL-2 Whatever check_layout() has let through, neither a slot nor a mailbox of it, nor its board,
 //        reaches outside the mapping.
@@ -76,9 +78,12 @@ struct ArenaBytes {
 /// @return how large the arena is; invalid_argument when it is out of all bounds
 Result<ArenaBytes> layout_bytes(const ArenaOptions& options);
 
+/// How the buffers of slots that have memory from the beginning follow each other.
+enum class Interleaving : std::uint8_t { by_slot, by_buffer };
+
 /// Lays the arena out in zeroed memory of layout_bytes(), but for the magic and the handles of buffers
 /// elsewhere.
-void write_layout(void* memory, const ArenaOptions& options);
+void write_layout(void* memory, const ArenaOptions& options, Interleaving interleaving);
 /// Writes the magic (AL-1).
 void complete_layout(void* memory);
 

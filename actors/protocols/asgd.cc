@@ -1,6 +1,7 @@
 // ASGD and MVASGD: sequential SGD whose result is an average of its path.
 //   z <- (1 - a_t) z + a_t x_t;   x <- x - eta g(x)      a_t = 1 / (t + 1), or a constant
 // Polyak and Juditsky 1992; the moving average as in Zhang, Choromanska, LeCun 2015, a = 0.001.
+#include "moving_average_internal.h"
 #include "protocols_internal.h"
 #include "solo_internal.h"
 
@@ -21,19 +22,7 @@ struct PolyakAverage {
 
 struct MovingAverage {
   static constexpr bool averages = true;
-  struct Hyper : SoloHyper {
-    double average_rate = 0.001;
-
-    template <class F>
-    void each(F f) {
-      f("tau", tau), f("average_rate", average_rate);
-    }
-    Result<> validate(const Place& place) const {
-      if (!(average_rate >= 0 && average_rate <= 1))
-        return fail(std::errc::invalid_argument, "average_rate is {}: give 0 to 1", average_rate);
-      return SoloHyper::validate(place);
-    }
-  };
+  using Hyper = MovingAverageHyper<SoloHyper>;
   static bool takes(Momentum) { return true; }
   static double rate(const Hyper& h, std::uint64_t) { return h.average_rate; }
 };

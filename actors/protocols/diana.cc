@@ -58,6 +58,7 @@ struct Diana {
   }
   static bool whole_vectors(Role) { return true; }
   static constexpr bool synchronous = true;
+  static constexpr bool repeatable = true;
   static Kept kept(Role role, const Hyper&) {
     if (role == Role::worker) return {{"h"}, {}};
     if (role == Role::global) return {{"momentum", "h"}, {}};

@@ -14,37 +14,21 @@
 //   exchange is left to no race.
 //   EA-4 p counts who was added and not who was removed or given up; each worker's alpha follows
 //   after its next push.
-#include <algorithm>
 #include <map>
 #include <set>
 
+#include "elastic_internal.h"
 #include "protocols_internal.h"
 
 namespace paceline {
 namespace {
 
 struct Easgd {
-  struct Hyper {
-    std::uint64_t tau = 4;  ///< steps
-    double beta = 0.9;      ///< p alpha
-
-    template <class F>
-    void each(F f) {
-      f("tau", tau), f("beta", beta);
-    }
-    double alpha(std::uint32_t p) const { return std::min(1.0, beta / std::max(1U, p)); }
-    Result<> validate(const Place& place) const {
-      if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
-      if (!(beta >= 0 && beta <= place.workers()))
-        return fail(std::errc::invalid_argument, "beta is {}: give 0 to {}, the number of workers",
-                    beta, place.workers());
-      return success();
-    }
-  };
-  struct Push {  // worker -> centre: a d is there
+  using Hyper = ElasticHyper;
+  struct Push {             // worker -> centre: a d is there
     std::uint64_t version;  ///< 0: no d, a question whether it is there
   };
-  struct Taken {  // centre -> worker
+  struct Taken {            // centre -> worker
     std::uint64_t version;  ///< 0: a greeting
     std::uint32_t workers;  ///< p, now
   };
@@ -68,7 +52,7 @@ struct Easgd {
     double alpha = h.alpha(port.place().workers());
     const Vector x = port.x(), d = port.vector("elastic");
     std::uint64_t pushed = 0;  // the version of d that the centre has not acknowledged yet
-    port.send(port.global(), Push{0}, 0);                // who comes when it has ended hears of that
+    port.send(port.global(), Push{0}, 0);  // who comes when it has ended hears of that
     bool alone = co_await settled(port, pushed, alpha);  // the centre is gone
 
     for (std::uint64_t t = port.steps(); port.running(); ++t) {
@@ -155,14 +139,14 @@ struct Easgd {
 }  // namespace
 
 Protocol describe_easgd() {
-  return describe<Easgd>(
-      "easgd", "elastic averaging around a centre",
-      "Zhang, Choromanska, LeCun: Deep learning with Elastic Averaging SGD, NeurIPS 2015, Algorithm 1");
+  return describe<Easgd>("easgd", "elastic averaging around a centre",
+                         "Zhang, Choromanska, LeCun: Deep learning with Elastic Averaging SGD, "
+                         "NeurIPS 2015, Algorithm 1");
 }
 Protocol describe_eamsgd() {
-  Protocol p = describe<Easgd>(
-      "eamsgd", "EASGD with Nesterov's momentum, as Sutskever writes it",
-      "Zhang, Choromanska, LeCun: Deep learning with Elastic Averaging SGD, NeurIPS 2015, Algorithm 2");
+  Protocol p = describe<Easgd>("eamsgd", "EASGD with Nesterov's momentum, as Sutskever writes it",
+                               "Zhang, Choromanska, LeCun: Deep learning with Elastic Averaging "
+                               "SGD, NeurIPS 2015, Algorithm 2");
   p.takes = [](Momentum form) { return form == Momentum::sutskever; };
   return p;
 }

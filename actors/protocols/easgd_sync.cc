@@ -7,8 +7,8 @@
 //   ES-1 sum x^i + c changes by the gradients alone: both sides apply the same d, once.
 //   ES-2 c is replaced when all who ride have taken theirs from it, and not before.
 //   ES-3 A crash before its d was taken takes both away; alpha follows p with the next round.
-#include <algorithm>
 
+#include "elastic_internal.h"
 #include "protocols_internal.h"
 #include "rounds_internal.h"
 
@@ -16,22 +16,7 @@ namespace paceline {
 namespace {
 
 struct EasgdSync {
-  struct Hyper {
-    std::uint64_t tau = 4;  ///< steps
-    double beta = 0.9;      ///< p alpha
-
-    template <class F>
-    void each(F f) {
-      f("tau", tau), f("beta", beta);
-    }
-    Result<> validate(const Place& place) const {
-      if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
-      if (!(beta >= 0 && beta <= place.workers()))
-        return fail(std::errc::invalid_argument, "beta is {}: give 0 to {}, the number of workers",
-                    beta, place.workers());
-      return success();
-    }
-  };
+  using Hyper = ElasticHyper;
   struct Sent {  // worker -> centre: d is there
     std::uint64_t version;
   };
@@ -50,6 +35,7 @@ struct EasgdSync {
     return {};
   }
   static bool whole_vectors(Role) { return true; }
+  static constexpr bool repeatable = true;
   static nanoseconds patience(Port<EasgdSync> port) { return port.patience(port.hyper().tau); }
 
   static Task<> worker(Port<EasgdSync> port) {
@@ -62,8 +48,7 @@ struct EasgdSync {
       if (next && t % h.tau == 0) {
         Pin c = co_await port.pin(port.global(), kParameters, next->version, patience(port));
         if (c) {
-          const double p = next->workers;
-          port.math().difference(d, std::min(1.0, h.beta / p), x, port.view(c));
+          port.math().difference(d, h.alpha(next->workers), x, port.view(c));
           c = Pin();
           Sent sent{co_await publish_within(port, kElastic, d, patience(port))};
           elastic = sent.version != 0;

@@ -47,6 +47,8 @@ struct Lgd {
     return {};
   }
   static bool whole_vectors(Role role) { return role == Role::worker; }
+  static constexpr bool repeatable = true;
+  static constexpr bool shown_on_request = true;
   static nanoseconds patience(Port<Lgd> port) { return port.patience(1); }
 
   static Task<> worker(Port<Lgd> port) {

@@ -29,6 +29,8 @@ struct LocalSgd {
     return AllReduce::slots(role, math, dimension, place);
   }
   static bool whole_vectors(Role role) { return role == Role::worker; }
+  static constexpr bool repeatable = true;
+  static constexpr bool shown_on_request = true;
 
   static Task<> worker(Port<LocalSgd> port) {
     const std::uint64_t tau = port.hyper().tau;

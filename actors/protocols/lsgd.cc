@@ -4,6 +4,10 @@
 //   n l tau_G divides the sum of steps:  z   <- best of all;      x <- x - lambda_G (x - z)
 // Teng, Gao, Chalus, Choromanska, Goldfarb, Weller 2019, equation (2) and Algorithm 1.
 //
+// The Extension (arXiv 1905.10395v2) also pulls after every step of its own, in the same pass, to copies of the leaders
+// as they were at the last round: x <- x - (p2 / tau_G) (x - z), then x <- x - (p1 / tau) (x - z^j). Off unless
+// proximal_global (p2) or proximal (p1) is given.
+//
 // Rounds. Workers tell their steps to the leader of their group, leaders to the global leader,
 // which calls a round whenever the sum over all crosses a multiple of W tau. Workers offer their
 // score (mean loss of a window) and version; the best of a group leads it, and in every tau_G /
@@ -31,423 +35,239 @@
 //   LS-6 A worker that crashed does not lead: from its end on the best of what the others have
 //        offered does, and no round waits for it, nor for who joined after the round was called.
 //        Leaders stay while somebody rides or may return.
-#include <cmath>
-#include <set>
-
-#include "paceline/actors/election.h"
+//   LS-7 A stored leader is what the worker has read, itself if it leads: nothing more is sent. It is
+//        pulled to from the step after on; without the Extension nothing is stored, and LS-2 holds.
+#include "lsgd_internal.h"
 #include "paceline/actors/score_window.h"
 #include "protocols_internal.h"
 
 namespace paceline {
 namespace {
 
-enum class LsgdMode : std::uint8_t { barrier, nonblocking };
+using Steps = Lsgd::Steps;
+using Sync = Lsgd::Sync;
+using Score = Lsgd::Score;
+using Lead = Lsgd::Lead;
 
-struct Lsgd {
-  struct Hyper {
-    std::uint64_t tau = 4, tau_global = 16;  ///< steps a worker
-    double pull = 0.1, pull_global = 0.1;    ///< lambda of Algorithm 1, not eta lambda
-    LsgdMode mode = LsgdMode::nonblocking;
-    bool lockstep = false;
-    std::uint64_t score_window = 10;  ///< batches
-    std::uint64_t staleness = 8;      ///< versions
+/// A worker's losses and offers.
+struct Offer {
+  Port<Lsgd> port;
+  ScoreWindow window;
+  std::uint64_t begun_again = 0;  // port.begun_again(), of the window
 
-    template <class F>
-    void each(F f) {
-      f("tau", tau), f("tau_global", tau_global), f("pull", pull), f("pull_global", pull_global);
-      f("mode", mode), f("lockstep", lockstep), f("score_window", score_window);
-      f("staleness", staleness);
-    }
-    Result<> validate(const Place&) const;
-
-    bool local_leaders(const Place& place) const { return place.groups > 1 && tau < tau_global; }
-    /// Steps of a worker from round to round.
-    std::uint64_t period(const Place& place) const {
-      return local_leaders(place) ? tau : tau_global;
-    }
-    double strength(Scope scope) const { return scope == Scope::local ? pull : pull_global; }
-  };
-
-  struct Steps {          // worker -> leader -> global leader
-    std::int64_t steps;   ///< below 0: takes back what who leaves had counted since `round`
-    std::int32_t riders;  ///< by how many W grows: 1 for who joined, -1 for who left
-    bool last = false;    ///< who has done its steps waits for a round as if it took more
-  };
-  struct Sync {  // global leader -> leaders (-> workers: barrier)
-    bool global;
-  };
-  struct Score {  // worker -> leader
-    double score;
-    std::uint64_t version;  ///< 0: an answer without an offer
-    bool final;
-  };
-  struct Best {  // leader -> global leader
-    Candidate candidate;
-    bool final;
-  };
-  struct Lead {  // global leader -> leader -> workers
-    Scope scope;
-    Rank rank;
-    std::uint64_t version;
-  };
-  using Message = std::variant<Steps, Sync, Score, Best, Lead>;
-  static constexpr std::uint64_t kFinal = ~0ull;  ///< the round of last offers: never late
-
-  /// How long a wait for a round, or for what one brings, may last.
-  static nanoseconds patience(Port<Lsgd> port) {
-    return port.patience(port.hyper().period(port.place()));
+  explicit Offer(Port<Lsgd> p)
+      : port(p), window(p.numbers(Lsgd::kWindow, ScoreWindow::numbers(p.hyper().score_window))) {}
+  void add(double loss) {
+    forget();
+    window.add(loss);
   }
-
-  static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
-                                      const Place&) {
-    if (role != Role::worker) return {};
-    return {{math.bytes(dimension)}};
+  /// A loss may be finite on parameters that are not: max(NaN, 0) is 0 in many a ReLU.
+  void forget() {
+    if (std::exchange(begun_again, port.begun_again()) != port.begun_again()) window.clear();
   }
-  /// Leaders name slots; what is brought from group to group the runtime moves.
-  static bool whole_vectors(Role role) { return role == Role::worker; }
-
-  /// A score needs a window of losses: one that began anew would keep a worker from leading.
-  static Kept kept(Role role, const Hyper& h) {
-    if (role != Role::worker) return {};
-    return {{}, {{kWindow, ScoreWindow::numbers(h.score_window)}}};
+  void send(std::uint64_t version, std::uint64_t round) {
+    forget();
+    const double score = window.score();
+    if (version) port.record(ScoreEvent{round == Lsgd::kFinal ? 0 : round, score, version});
+    port.send(port.leader(), Score{score, version, round == Lsgd::kFinal}, round);
   }
-  static constexpr const char* kWindow = "window";
-
-  // ---- worker ----
-
-  /// A worker's losses and offers.
-  struct Offer {
-    Port<Lsgd> port;
-    ScoreWindow window;
-    std::uint64_t begun_again = 0;  // port.begun_again(), of the window
-
-    explicit Offer(Port<Lsgd> p)
-        : port(p),
-          window(p.numbers(kWindow, ScoreWindow::numbers(p.hyper().score_window))) {}
-    void add(double loss) {
-      forget();
-      window.add(loss);
-    }
-    /// A loss may be finite on parameters that are not: max(NaN, 0) is 0 in many a ReLU.
-    void forget() {
-      if (std::exchange(begun_again, port.begun_again()) != port.begun_again()) window.clear();
-    }
-    void send(std::uint64_t version, std::uint64_t round) {
-      forget();
-      const double score = window.score();
-      if (version) port.record(ScoreEvent{round == kFinal ? 0 : round, score, version});
-      port.send(port.leader(), Score{score, version, round == kFinal}, round);
-    }
-    /// False when readers held every buffer: nothing was published, nothing is offered.
-    bool try_send(std::uint64_t round) {
-      return offered(port.publish(kParameters, port.x()), round);
-    }
-    /// The same without waiting for the device; false also while it copies: to be tried again.
-    bool try_send_soon(std::uint64_t round) {
-      return offered(port.publish_soon(kParameters, port.x()), round);
-    }
-    bool offered(std::uint64_t version, std::uint64_t round) {
-      if (version) send(version, round);
-      return version != 0;
-    }
-  };
-
-  /// Pins what a worker shall be pulled to; empty when it is the worker itself or too old.
-  static Pin admit(Port<Lsgd> port, const Lead& lead, std::uint64_t round, Pin z) {
-    if (!z) {
-      port.count("missed");
-      return {};
-    }
-    const Address owner = port.place().worker(lead.rank);
-    const std::uint64_t known = std::max(port.newest(owner, kParameters), lead.version);
-    PullEvent event{lead.scope, round, lead.rank, z.version(), 0, false};
-    event.staleness = known > z.version() ? known - z.version() : 0;
-    event.skipped = event.staleness > port.hyper().staleness;
-    port.count(event.skipped ? "stale" : "pull");
-    if (!event.skipped) port.count("leader_bytes", port.math().bytes(port.x().count));
-    port.record(event);
-    if (event.skipped) return {};
-    return z;
+  /// False when readers held every buffer: nothing was published, nothing is offered.
+  bool try_send(std::uint64_t round) { return offered(port.publish(kParameters, port.x()), round); }
+  /// The same without waiting for the device; false also while it copies: to be tried again.
+  bool try_send_soon(std::uint64_t round) {
+    return offered(port.publish_soon(kParameters, port.x()), round);
   }
-  static bool pulls(Port<Lsgd> port, const Lead& lead) {
-    return lead.rank != kNobody && lead.rank != port.rank() &&
-           port.hyper().strength(lead.scope) != 0;
-  }
-
-  static Task<> worker(Port<Lsgd> port) {
-    Offer offer(port);
-    if (port.hyper().mode == LsgdMode::barrier)
-      co_await barrier_worker(port, offer);
-    else
-      co_await nonblocking_worker(port, offer);
-    while (port.running()) offer.add(co_await port.step());  // the leader is gone: alone
-    const std::uint64_t version =
-        co_await publish_within(port, kParameters, port.x(), patience(port));
-    offer.send(version, kFinal);
-  }
-
-  static Task<> barrier_worker(Port<Lsgd> port, Offer& offer) {
-    const Hyper& h = port.hyper();
-    const std::uint64_t period = h.period(port.place());
-    std::uint64_t round = 0;  // the last that was joined
-    std::uint64_t t = 1;
-    for (; port.running(); ++t) {
-      offer.add(co_await port.step());
-      port.send(port.leader(), Steps{1, 0}, round);
-      const bool wait = h.lockstep && t % period == 0;
-      auto called = co_await port.receive<Sync, Gone>(wait ? patience(port) : 0ns, round + 1);
-      if (called.as<Gone>()) co_return;
-      if (!called && wait) port.record_missing(round + 1, "the round", {{port.leader()}});
-      if (!called) continue;
-      round = called.round();
-      if (!offer.try_send(round)) offer.send(0, round);
-      const Scope last = called.as<Sync>()->global ? Scope::global : Scope::local;
-      for (bool more = true; more;) {
-        auto lead = co_await port.receive<Lead>(patience(port), round);
-        if (!lead) port.record_missing(round, "a leader", {{port.leader()}});
-        more = lead && lead->scope != last;
-        if (!lead || !pulls(port, *lead)) continue;
-        Pin z = co_await port.pin(port.place().worker(lead->rank), kParameters, lead->version,
-                                  patience(port));
-        z = admit(port, *lead, round, std::move(z));
-        if (z) port.pull(port.view(z), h.strength(lead->scope));
-      }
-    }
-    if (!h.lockstep) co_return;
-    // Last parameters take the place of what others may still be pulled to: they wait for a round.
-    const auto waits = static_cast<std::int64_t>(period - (t - 1) % period);
-    port.send(port.leader(), Steps{waits, 0, true}, round);
-    auto called = co_await port.receive<Sync, Gone>(patience(port), round + 1);
-    if (!called) port.record_missing(round + 1, "the last round", {{port.leader()}});
-  }
-
-  /// The newest announcement of each scope that was not acted upon.
-  struct Announced {
-    Mail<Lead> mail[2] = {{false, {}}, {false, {}}};
-    std::uint64_t round = 0;
-
-    void add(Port<Lsgd> port, const Mail<Lead>& lead) {
-      Mail<Lead>& newest = mail[static_cast<int>(lead->scope)];
-      if (newest) port.count("superseded");
-      if (!newest || lead.round() >= newest.round()) newest = lead;
-      round = std::max(round, lead.round());
-    }
-    /// The leaders to pull to, local first; pinned in `pins`.
-    std::vector<Pull> take(Port<Lsgd> port, Pin (&pins)[2]) {
-      std::vector<Pull> result;
-      for (int i = 0; i < 2; ++i) {
-        const Mail<Lead> lead = std::exchange(mail[i], {false, {}});
-        if (!lead || !pulls(port, *lead)) continue;
-        pins[i] = port.pin_held(port.place().worker(lead->rank), kParameters);
-        pins[i] = admit(port, *lead, lead.round(), std::move(pins[i]));
-        if (pins[i]) result.push_back({port.view(pins[i]), port.hyper().strength(lead->scope)});
-      }
-      return result;
-    }
-  };
-
-  static Task<> nonblocking_worker(Port<Lsgd> port, Offer& offer) {
-    const std::uint64_t period = port.hyper().period(port.place());
-    Announced announced;
-    bool due = false;  // an offer that readers, or the device, have kept from being published
-    for (std::uint64_t t = 1;; ++t) {
-      for (bool more = true; more;) {
-        auto lead = co_await port.receive<Lead>(0ns);
-        more = bool(lead);
-        if (more) announced.add(port, lead);
-      }
-      {
-        Pin pins[2];
-        for (const Pull& pull : announced.take(port, pins)) port.pull(pull.leader, pull.strength);
-      }
-      if (!port.running() || port.take<Gone>()) co_return;
-
-      port.look_ahead();
-      offer.add(co_await port.gradient());
-      while (auto lead = port.take<Lead>()) announced.add(port, lead);
-      {
-        Pin pins[2];
-        port.update(announced.take(port, pins));
-      }
-      due = due || t % period == 0;
-      if (due) due = !offer.try_send_soon(announced.round);
-      port.send(port.leader(), Steps{1, 0}, announced.round);
-    }
-  }
-
-  // ---- leader of a group ----
-
-  struct Group {
-    std::set<Address> riding;               // neither ended nor crashed
-    std::set<Address> awaited;              // crashed, and another will take their place
-    std::map<Address, std::int64_t> steps;  // since the last round
-    Ballot ballot, last;
-  };
-
-  /// Takes note of a worker's steps, offer or end. One stream with the wait for offers: what a
-  /// worker says stays in order.
-  static void note(Port<Lsgd> port, Group& group, const Envelope<Lsgd>& e, std::uint64_t round) {
-    const Address from = e.from();
-    if (const auto steps = e.as<Steps>()) {
-      group.steps[from] += steps->steps;
-      port.send(port.global(), *steps, round);
-    } else if (const auto score = e.as<Score>()) {
-      const Candidate candidate{from.index, score->score, score->version};
-      group.ballot.cast(candidate);
-      if (score->final) group.last.cast(candidate);
-      if (!score->final || !group.riding.erase(from) || !port.hyper().lockstep) return;
-      port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
-    } else if (const auto gone = e.as<Gone>()) {
-      const bool rode = group.riding.erase(from) > 0, back = group.awaited.erase(from) > 0;
-      if (gone->returns) group.awaited.insert(from);
-      if (!gone->crashed || back || !(rode || gone->returns)) return;
-      group.ballot.withdraw(from.index);
-      port.send(port.global(), Steps{-std::exchange(group.steps[from], 0), -1}, round);
-    } else if (e.as<Joined>()) {
-      group.awaited.erase(from);
-      if (group.riding.insert(from).second) port.send(port.global(), Steps{0, 1}, round);
-    }
-  }
-
-  static Task<> leader(Port<Lsgd> port) {
-    const Hyper& h = port.hyper();
-    const Place& place = port.place();
-    Group group;
-    for (Rank r = 0; r < place.per_group; ++r)
-      group.riding.insert(place.worker(port.group() * place.per_group + r));
-    std::uint64_t round = 0;
-    Pin z;  // another group's global leader, as long as this one may pull to it (LS-4)
-
-    while (!group.riding.empty() || !group.awaited.empty()) {
-      auto e = co_await port.receive(patience(port));
-      if (!e) port.record_missing(round, "a step", addresses(group.riding));
-      note(port, group, e, round);
-      if (const auto sync = e.as<Sync>()) {
-        round = e.round();
-        group.steps.clear();
-        if (h.mode == LsgdMode::barrier) co_await collect(port, group, *sync, round);
-        const Candidate best = group.ballot.best();
-        if (h.local_leaders(place) && !group.riding.empty()) {
-          port.record(LeaderEvent{Scope::local, round, best.rank, best.score, best.version, false});
-          tell(port, group, Lead{Scope::local, best.rank, best.version}, round);
-        }
-        if (sync->global) port.send(port.global(), Best{best, false}, round);
-      }
-      if (auto lead = e.as<Lead>()) {
-        std::uint64_t announced = e.round();
-        while (auto newer = port.take<Lead>()) {  // reads may be slower than rounds
-          lead = *newer;
-          announced = newer.round();
-        }
-        Pin next;
-        const Address owner = place.worker(lead->rank);
-        if (lead->rank != kNobody && place.group(owner) != port.group()) {
-          next = co_await port.pin(owner, kParameters, lead->version, patience(port));
-          if (!next) port.record_missing(announced, "parameters", {{owner}});
-          if (!next) lead->rank = kNobody;
-        }
-        z = std::move(next);
-        tell(port, group, *lead, announced);
-      }
-    }
-    port.send(port.global(), Best{group.last.best(), true}, kFinal);
-  }
-
-  /// Calls the workers to a round and waits for their offers.
-  static Task<> collect(Port<Lsgd> port, Group& group, Sync sync, std::uint64_t round) {
-    group.ballot.clear();
-    tell(port, group, sync, round);
-    const Deadline deadline = port.deadline(patience(port));
-    for (std::set<Address> missing = group.riding; !missing.empty();) {
-      auto e = co_await port.receive<Steps, Score, Gone, Joined>(deadline);
-      if (!e) port.record_missing(round, "a score", addresses(missing));
-      if (!e) co_return;
-      if (e.as<Score>() && e.round() < round) continue;  // the late answer to an older one
-      note(port, group, e, round);
-      if (!e.as<Steps>()) missing.erase(e.from());
-    }
-  }
-
-  template <class M>
-  static void tell(Port<Lsgd> port, const Group& group, const M& message, std::uint64_t round) {
-    for (const Address worker : group.riding) port.send(worker, message, round);
-  }
-  static std::vector<Address> addresses(const std::set<Address>& set) {
-    return {set.begin(), set.end()};
-  }
-
-  // ---- global leader ----
-
-  struct Groups {
-    std::set<Address> riding;             // leaders of groups with workers
-    std::int64_t workers = 0, steps = 0;  // those who ride; since the last round
-    std::int64_t leaving = 0;             // those who have done their steps
-    Ballot last;
-
-    void note(const Envelope<Lsgd>& e, std::uint64_t round) {
-      if (const auto told = e.as<Steps>()) {
-        // What a leader takes back that has not heard of the last round went into that round.
-        if (told->steps > 0 || e.round() == round) steps += told->steps;
-        workers += told->riders;
-        leaving += told->last;
-      }
-      const auto best = e.as<Best>();
-      if (best && best->final) last.cast(best->candidate);
-      if ((best && best->final) || e.as<Gone>()) riding.erase(e.from());
-    }
-  };
-
-  static Task<> global(Port<Lsgd> port) {
-    const Hyper& h = port.hyper();
-    const Place& place = port.place();
-    const auto period = static_cast<std::int64_t>(h.period(place));
-    const bool local = h.local_leaders(place);
-    Groups groups;
-    for (std::uint32_t j = 0; j < place.groups; ++j) groups.riding.insert(place.leader(j));
-    groups.workers = place.workers();
-    std::uint64_t round = 0;
-
-    while (!groups.riding.empty()) {
-      auto e = co_await port.receive<Steps, Best, Gone>(patience(port));
-      if (!e) port.record_missing(round, "steps", addresses(groups.riding));
-      groups.note(e, round);
-      while (groups.workers > 0 && groups.steps >= groups.workers * period) {
-        groups.steps -= groups.workers * period;
-        ++round;
-        const bool all = !local || round % (h.tau_global / h.tau) == 0;
-        if (std::exchange(groups.leaving, 0) >= groups.workers) {
-          for (const Address leader : groups.riding) port.send(leader, Sync{false}, round);
-          continue;
-        }
-        if (local) port.count("local_sync");
-        for (const Address leader : groups.riding) port.send(leader, Sync{all}, round);
-        if (all) co_await elect(port, groups, round);
-      }
-    }
-    const Candidate best = groups.last.best();
-    port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, true});
-  }
-
-  /// Waits for the groups' best and announces the best of them.
-  static Task<> elect(Port<Lsgd> port, Groups& groups, std::uint64_t round) {
-    Ballot ballot;
-    const Deadline deadline = port.deadline(patience(port));
-    for (std::set<Address> missing = groups.riding; !missing.empty();) {
-      auto e = co_await port.receive<Steps, Best, Gone>(deadline);
-      if (!e) port.record_missing(round, "a candidate", addresses(missing));
-      if (!e) break;
-      groups.note(e, round);
-      const auto best = e.as<Best>();
-      if (best && e.round() == round) ballot.cast(best->candidate);
-      if (e.as<Gone>() || (best && e.round() >= round)) missing.erase(e.from());
-    }
-    const Candidate best = ballot.best();
-    port.count("global_sync");
-    port.record(LeaderEvent{Scope::global, round, best.rank, best.score, best.version, false});
-    for (const Address leader : groups.riding)
-      port.send(leader, Lead{Scope::global, best.rank, best.version}, round);
+  bool offered(std::uint64_t version, std::uint64_t round) {
+    if (version) send(version, round);
+    return version != 0;
   }
 };
+
+/// Pins what a worker shall be pulled to; empty when it is the worker itself or too old.
+Pin admit(Port<Lsgd> port, const Lead& lead, std::uint64_t round, Pin z) {
+  if (!z) {
+    port.count("missed");
+    return {};
+  }
+  const Address owner = port.place().worker(lead.rank);
+  const std::uint64_t known = std::max(port.newest(owner, kParameters), lead.version);
+  PullEvent event{lead.scope, round, lead.rank, z.version(), 0, false};
+  event.staleness = known > z.version() ? known - z.version() : 0;
+  event.skipped = event.staleness > port.hyper().staleness;
+  port.count(event.skipped ? "stale" : "pull");
+  if (!event.skipped) port.count("leader_bytes", port.math().bytes(port.x().count));
+  port.record(event);
+  if (event.skipped) return {};
+  return z;
+}
+/// The Extension's copies of leaders (LS-7), as they were when the worker last heard of them.
+class Stored {
+ public:
+  explicit Stored(Port<Lsgd> port) : port_(port), there_(port.numbers(Lsgd::kStored, 2)) {}
+
+  /// Whether a leader of this scope is pulled to every step.
+  bool wanted(Scope scope) const {
+    if (scope == Scope::local && !port_.hyper().local_leaders(port_.place())) return false;
+    return port_.hyper().every_step(scope) > 0;
+  }
+  void keep(Scope scope, const Pin& z) {
+    if (!wanted(scope) || !z) return;
+    port_.math().copy(vector(scope), port_.view(z));
+    port_.math().finish();
+    there_[static_cast<int>(scope)] = 1;
+  }
+  /// The pulls of a step, global first, as in the authors' code.
+  std::vector<Pull> pulls() const {
+    std::vector<Pull> result;
+    for (const Scope scope : {Scope::global, Scope::local})
+      if (wanted(scope) && there_[static_cast<int>(scope)] != 0)
+        result.push_back({vector(scope), port_.hyper().every_step(scope)});
+    return result;
+  }
+
+ private:
+  Vector vector(Scope scope) const {
+    return port_.vector(Lsgd::kStoredLeaders[static_cast<int>(scope)]);
+  }
+  Port<Lsgd> port_;
+  std::span<double> there_;  // by scope: not 0 once there is one
+};
+
+/// The pull to an announced leader is the worker's to take: it is not the leader itself.
+bool pulls(Port<Lsgd> port, const Lead& lead) {
+  return lead.rank != kNobody && lead.rank != port.rank() && port.hyper().strength(lead.scope) != 0;
+}
+/// Whether an announced leader's parameters are needed, to pull to now or to store.
+bool reads(Port<Lsgd> port, const Stored& stored, const Lead& lead) {
+  return lead.rank != kNobody && (pulls(port, lead) || stored.wanted(lead.scope));
+}
+
+Task<> barrier_worker(Port<Lsgd> port, Offer& offer) {
+  Stored stored(port);
+  const Lsgd::Hyper& h = port.hyper();
+  const std::uint64_t period = h.period(port.place());
+  std::uint64_t round = 0;  // the last that was joined
+  std::uint64_t t = 1;
+  for (; port.running(); ++t) {
+    port.look_ahead();
+    const double loss = co_await port.gradient();
+    port.update(stored.pulls());
+    offer.add(loss);
+    port.send(port.leader(), Steps{1, 0}, round);
+    const bool wait = h.lockstep && t % period == 0;
+    auto called = co_await port.receive<Sync, Gone>(wait ? Lsgd::patience(port) : 0ns, round + 1);
+    if (called.as<Gone>()) co_return;
+    if (!called && wait) port.record_missing(round + 1, "the round", {{port.leader()}});
+    if (!called) continue;
+    round = called.round();
+    if (!offer.try_send(round)) offer.send(0, round);
+    const Scope last = called.as<Sync>()->global ? Scope::global : Scope::local;
+    for (bool more = true; more;) {
+      auto lead = co_await port.receive<Lead>(Lsgd::patience(port), round);
+      if (!lead) port.record_missing(round, "a leader", {{port.leader()}});
+      more = lead && lead->scope != last;
+      if (!lead || !reads(port, stored, *lead)) continue;
+      Pin z = co_await port.pin(port.place().worker(lead->rank), kParameters, lead->version,
+                                Lsgd::patience(port));
+      if (lead->rank != port.rank()) z = admit(port, *lead, round, std::move(z));
+      if (z && pulls(port, *lead)) port.pull(port.view(z), h.strength(lead->scope));
+      stored.keep(lead->scope, z);
+    }
+  }
+  if (!h.lockstep) co_return;
+  // Last parameters take the place of what others may still be pulled to: they wait for a round.
+  const auto waits = static_cast<std::int64_t>(period - (t - 1) % period);
+  port.send(port.leader(), Steps{waits, 0, true}, round);
+  auto called = co_await port.receive<Sync, Gone>(Lsgd::patience(port), round + 1);
+  if (!called) port.record_missing(round + 1, "the last round", {{port.leader()}});
+}
+
+/// The newest announcement of each scope that was not acted upon.
+struct Announced {
+  Mail<Lead> mail[2] = {{false, {}}, {false, {}}};
+  std::uint64_t round = 0;
+
+  void add(Port<Lsgd> port, const Mail<Lead>& lead) {
+    Mail<Lead>& newest = mail[static_cast<int>(lead->scope)];
+    if (newest) port.count("superseded");
+    if (!newest || lead.round() >= newest.round()) newest = lead;
+    round = std::max(round, lead.round());
+  }
+  /// Adds the leaders to pull to, local first; they and those to be stored are pinned in `pins`.
+  void take(Port<Lsgd> port, const Stored& stored, Pin (&pins)[2], std::vector<Pull>& result) {
+    for (int i = 0; i < 2; ++i) {
+      const Mail<Lead> lead = std::exchange(mail[i], {false, {}});
+      if (!lead || !reads(port, stored, *lead)) continue;
+      pins[i] = port.pin_held(port.place().worker(lead->rank), kParameters);
+      if (lead->rank != port.rank()) pins[i] = admit(port, *lead, lead.round(), std::move(pins[i]));
+      if (pins[i] && pulls(port, *lead))
+        result.push_back({port.view(pins[i]), port.hyper().strength(lead->scope)});
+    }
+  }
+};
+
+Task<> nonblocking_worker(Port<Lsgd> port, Offer& offer) {
+  const std::uint64_t period = port.hyper().period(port.place());
+  Announced announced;
+  Stored stored(port);
+  bool due = false;  // an offer that readers, or the device, have kept from being published
+  for (std::uint64_t t = 1;; ++t) {
+    for (bool more = true; more;) {
+      auto lead = co_await port.receive<Lead>(0ns);
+      more = bool(lead);
+      if (more) announced.add(port, lead);
+    }
+    {
+      Pin pins[2];
+      std::vector<Pull> now;
+      announced.take(port, stored, pins, now);
+      for (const Pull& pull : now) port.pull(pull.leader, pull.strength);
+      for (const Scope scope : {Scope::local, Scope::global})
+        stored.keep(scope, pins[static_cast<int>(scope)]);
+    }
+    if (!port.running() || port.take<Gone>()) co_return;
+
+    port.look_ahead();
+    offer.add(co_await port.gradient());
+    while (auto lead = port.take<Lead>()) announced.add(port, lead);
+    {
+      Pin pins[2];
+      std::vector<Pull> now = stored.pulls();
+      announced.take(port, stored, pins, now);
+      port.update(now);
+      for (const Scope scope : {Scope::local, Scope::global})
+        stored.keep(scope, pins[static_cast<int>(scope)]);
+    }
+    due = due || t % period == 0;
+    if (due) due = !offer.try_send_soon(announced.round);
+    port.send(port.leader(), Steps{1, 0}, announced.round);
+  }
+}
+
+}  // namespace
+
+Task<> Lsgd::worker(Port<Lsgd> port) {
+  Offer offer(port);
+  if (port.hyper().mode == LsgdMode::barrier)
+    co_await barrier_worker(port, offer);
+  else
+    co_await nonblocking_worker(port, offer);
+  while (port.running()) offer.add(co_await port.step());  // the leader is gone: alone
+  const std::uint64_t version =
+      co_await publish_within(port, kParameters, port.x(), patience(port));
+  offer.send(version, kFinal);
+}
+
+/// A score needs a window of losses: one that began anew would keep a worker from leading.
+Kept Lsgd::kept(Role role, const Hyper& h) {
+  Kept kept;
+  if (role != Role::worker) return kept;
+  kept.numbers = {{kWindow, ScoreWindow::numbers(h.score_window)}};
+  if (h.proximal == 0 && h.proximal_global == 0) return kept;
+  kept.vectors.assign(std::begin(kStoredLeaders), std::end(kStoredLeaders));
+  kept.numbers.emplace_back(kStored, 2);
+  return kept;
+}
 
 Result<> Lsgd::Hyper::validate(const Place&) const {
   if (tau == 0) return fail(std::errc::invalid_argument, "tau is 0: give at least 1 step");
@@ -458,19 +278,15 @@ Result<> Lsgd::Hyper::validate(const Place&) const {
   for (const double strength : {pull, pull_global})
     if (!(strength >= 0 && strength <= 1))
       return fail(std::errc::invalid_argument, "a pull of {}: give 0 to 1", strength);
+  for (const double strength : {proximal, proximal_global})
+    if (!(strength >= 0 && strength <= 1))
+      return fail(std::errc::invalid_argument, "a proximal pull of {}: give 0 to 1", strength);
   if (score_window == 0)
     return fail(std::errc::invalid_argument, "score_window is 0: give at least 1 batch");
   if (lockstep && mode != LsgdMode::barrier)
     return fail(std::errc::invalid_argument, "lockstep needs mode=barrier");
   return success();
 }
-
-}  // namespace
-
-template <>
-struct SettingWords<LsgdMode> {
-  static constexpr std::string_view words[] = {"barrier", "nonblocking"};
-};
 
 Protocol describe_lsgd() {
   return describe<Lsgd>(

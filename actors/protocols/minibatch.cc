@@ -21,6 +21,8 @@ struct Minibatch {
     return AllReduce::slots(role, math, dimension, place);
   }
   static bool whole_vectors(Role role) { return role == Role::worker; }
+  static constexpr bool repeatable = true;
+  static constexpr bool shown_on_request = true;
 
   static Task<> worker(Port<Minibatch> port) {
     AllReduce::Member<Minibatch> all{port, port.patience(1)};

@@ -28,6 +28,7 @@ struct Solo {
   struct Nothing {};
   using Message = std::variant<Nothing>;
   static constexpr bool sequential = true;
+  static constexpr bool repeatable = true;
 
   static std::vector<SlotShape> slots(Role role, const VectorMath& math, std::size_t dimension,
                                       const Place&) {

@@ -59,6 +59,7 @@ struct Swarm {
     return {};
   }
   static bool whole_vectors(Role role) { return role == Role::worker; }
+  static constexpr bool shown_on_request = true;
   static nanoseconds patience(Port<Swarm> port) { return port.patience(4 * port.hyper().tau); }
 
   // ---- worker ----

@@ -53,10 +53,11 @@ void VirtualTime::Driver::meter(const SimulatedRole& reader, const PinOp& op) {
 void VirtualTime::Driver::send(SimulatedRole& from, Address to, const Packet& packet) {
   ++traffic_.messages;
   traffic_.message_bytes += packet.bytes;
-  if (chance_.below(1'000'000) < plan_.conditions.lost_per_million) return;
   const std::uint32_t to_group = plan_.place.group(to);
+  const Time sent = leaves_link(from.group, to_group, packet.bytes);
+  if (chance_.below(1'000'000) < plan_.conditions.lost_per_million) return;
   if (parted_until(from.group, to_group) > now_) return;
-  const Time arrival = now_ + delay(from.group, to_group);
+  const Time arrival = sent + delay(from.group, to_group);
   if (plan_.conditions.reordered_per_million > 0 &&
       chance_.below(1'000'000) < plan_.conditions.reordered_per_million) {
     const Time late = stretched(arrival + 1 - now_, 300) + now_;
@@ -74,7 +75,8 @@ std::uint64_t VirtualTime::Driver::newest(const SimulatedRole& role, SlotRef ref
 }
 
 void VirtualTime::Driver::record(const SimulatedRole& role, const Event& event) {
-  records_.push_back({nanoseconds(now_), role.self(), event});
+  if (plan_.keep_records || std::holds_alternative<FaultEvent>(event))
+    records_.push_back({nanoseconds(now_), role.self(), event});
   const auto* elected = std::get_if<LeaderEvent>(&event);
   if (elected && elected->scope == Scope::global && elected->rank != kNobody)
     leader_ = elected->rank;
@@ -113,9 +115,7 @@ void VirtualTime::Driver::read(SimulatedRole& role, SlotRef ref, std::uint64_t a
 // ---- time ----
 
 void VirtualTime::Driver::schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item) {
-  const std::uint64_t late = kind == Kind::timer ? std::uint64_t{1} << 63 : 0;
-  heap_.push_back({at, ++order_ | late, role, item, kind});
-  std::push_heap(heap_.begin(), heap_.end());
+  (kind == Kind::timer ? timers_ : queue_).push({at, role, item, kind});
 }
 
 void VirtualTime::Driver::park(SimulatedRole& role, nanoseconds within) {
@@ -139,6 +139,19 @@ VirtualTime::Driver::Time VirtualTime::Driver::delay(std::uint32_t from_group,
   const Conditions& c = plan_.conditions;
   return stretched((from_group == to_group ? c.local_delay : c.remote_delay).count(),
                    c.jitter_percent);
+}
+
+VirtualTime::Driver::Time VirtualTime::Driver::leaves_link(std::uint32_t from_group,
+                                                           std::uint32_t to_group,
+                                                           std::uint64_t bytes) {
+  if (from_group == to_group) return now_;
+  traffic_.link_bytes += bytes;
+  const std::uint64_t rate = plan_.conditions.bytes_per_second;
+  if (rate == 0) return now_;
+  Time& busy = link_busy_until_[from_group];
+  const Time begins = std::max(busy, now_);
+  traffic_.queued += nanoseconds(begins - now_);
+  return busy = begins + static_cast<Time>(bytes * 1'000'000'000 / rate);
 }
 
 VirtualTime::Driver::Time VirtualTime::Driver::parted_until(std::uint32_t a,
@@ -173,8 +186,8 @@ void VirtualTime::Driver::run(nanoseconds every, const std::function<bool()>& go
 }
 
 bool VirtualTime::Driver::turn() {
-  if (!polls_.empty() &&
-      (heap_.empty() || heap_.front().at > now_ || heap_.front().kind == Kind::timer)) {
+  const Time next = queue_.earliest();
+  if (!polls_.empty() && next > now_) {
     const auto [index, wait] = polls_.front();
     polls_.pop_front();
     SimulatedRole& role = *roles_[index];
@@ -183,15 +196,34 @@ bool VirtualTime::Driver::turn() {
     wake(role);
     return true;
   }
-  if (heap_.empty()) return false;
-  std::pop_heap(heap_.begin(), heap_.end());
-  const Occurrence o = heap_.back();
-  heap_.pop_back();
+  if (queue_.empty() && timers_.empty()) return false;
+  EventQueue<Occurrence>& first = next <= timers_.earliest() ? queue_ : timers_;
+  const Occurrence o =
+      first.pop([this](const Occurrence& ahead, bool is_next) { expect(ahead, is_next); });
   now_ = o.at;
   if (now_ > plan_.conditions.horizon.count()) return false;
   ++events_;
   handle(o);
   return true;
+}
+
+void VirtualTime::Driver::expect(const Occurrence& o, bool next) const {
+  const auto fetch = [](const void* begin, std::size_t bytes) {
+    constexpr std::size_t kLine = 64;
+    for (std::size_t at = 0; at < bytes; at += kLine)
+      __builtin_prefetch(static_cast<const std::byte*>(begin) + at);
+  };
+  const SimulatedRole* role = roles_[o.role].get();
+  if (!next) {
+    fetch(role, sizeof *role);
+    if (o.kind == Kind::deliver) fetch(&packets_[o.item], sizeof(Packet));
+    return;
+  }
+  // The operation that it waits for lies in its frame.
+  if (role->computing)
+    fetch(role->computing->role.address(), kFrameBytes);
+  else if (role->receiving)
+    fetch(role->receiving->role.address(), kFrameBytes);
 }
 
 void VirtualTime::Driver::handle(const Occurrence& o) {
@@ -227,11 +259,13 @@ void VirtualTime::Driver::handle(const Occurrence& o) {
 
 void VirtualTime::Driver::deliver(SimulatedRole& role, const Packet& packet) {
   if (role.dead) return send_back(role, packet);
-  role.inbox.push(packet);
+  // Who waits has been through all that its inbox holds.
   ReceiveOp* op = role.receiving;
-  if (!op) return;
-  op->ok = role.inbox.take(op->wanted, op->got);
-  if (op->ok) wake(role);
+  if (op && op->wanted.late(packet)) return;
+  if (!op || !op->wanted.admits(packet)) return role.inbox.push(packet);
+  op->got = packet;
+  op->ok = true;
+  wake(role);
 }
 
 // The request has reached the owner; what it reads stays pinned in transit.
@@ -242,11 +276,7 @@ void VirtualTime::Driver::sample(const Occurrence& o) {
   const std::uint32_t owner = plan_.place.group(r.slot.owner);
   const std::uint64_t bytes = m.in_flight ? m.in_flight.bytes().size() : 0;
   traffic_.read_bytes += bytes;
-  Time sent = now_;
-  if (const std::uint64_t rate = plan_.conditions.bytes_per_second) {
-    Time& busy = link_busy_until_[owner];
-    sent = busy = std::max(busy, now_) + static_cast<Time>(bytes * 1'000'000'000 / rate);
-  }
+  const Time sent = leaves_link(owner, r.group, bytes);
   schedule(sent + delay(owner, r.group), o.role, Kind::arrive, o.item);
 }
 
@@ -337,7 +367,7 @@ void VirtualTime::Driver::tell_leaders(const SimulatedRole& worker, Time at, con
 /// What a worker did not take is lost: its end is told to all who would ask (RH-3).
 void VirtualTime::Driver::send_back(const SimulatedRole& role, const Packet& packet) {
   if (packet.news() || plan_.place.role(role.self()) == Role::worker) return;
-  post(std::max(now_, role.known_dead_at), {packet.from}, role.gone);
+  post(std::max(now_, role.known_dead_at), {packet.from}, role.news());
 }
 
 void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) {
@@ -351,15 +381,15 @@ void VirtualTime::Driver::bury(SimulatedRole& role, bool crashed, bool returns) 
   if (!returns) --alive_;
   const Place& place = plan_.place;
   const Address self = role.self();
-  role.gone = gone_packet(self, crashed, returns);
+  role.gone = {self.index, crashed, returns};
   role.known_dead_at =
       std::max(now_ + (crashed ? plan_.conditions.detection.count() : 0),
                std::max(role.last_arrival, role.last_late));  // after all that it sent (RH-3)
   for (Packet p; role.inbox.take({}, p);) send_back(role, p);
   if (place.role(self) == Role::worker)
-    tell_leaders(role, role.known_dead_at, role.gone);
+    tell_leaders(role, role.known_dead_at, role.news());
   else if (place.role(self) == Role::leader)
-    post(role.known_dead_at, place.global(), role.gone);
+    post(role.known_dead_at, place.global(), role.news());
 }
 
 }  // namespace paceline

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "paceline/actors/inbox.h"
+#include "paceline/actors/simulation/event_queue.h"
 #include "paceline/actors/simulation/virtual_time.h"
 
 namespace paceline {
@@ -25,16 +26,15 @@ class VirtualTime::Driver {
 
  private:
   friend class VirtualTime;
+  static constexpr std::size_t kFrameBytes = 768;  // of a coroutine, what it mostly touches
   static constexpr std::uint64_t kChanceStream = ~0ull;  // no role's
 
   enum class Kind : std::uint8_t { ready, deliver, timer, sample, arrive, crash, replace };
   struct Occurrence {
     Time at;
-    std::uint64_t order;  // the top bit marks a deadline (VT-2)
     std::uint32_t role;
     std::uint32_t item;  // its packet, read or crash; of a gradient: the role's generation
     Kind kind;
-    bool operator<(const Occurrence& o) const { return at != o.at ? at > o.at : order > o.order; }
   };
 
   struct SimulatedRole final : RoleHost {
@@ -55,25 +55,26 @@ class VirtualTime::Driver {
     nanoseconds now() const override { return nanoseconds(driver.now_); }
     nanoseconds allowed(std::uint64_t) override { return driver.plan_.conditions.patience; }
     Vector allocate(std::string_view name) override;
+    Packet news() const { return gone_packet(self(), gone.crashed, gone.returns); }
 
     Driver& driver;
-    std::uint32_t generation = 0;  // how many had the role before
-    std::uint32_t group = 0;
-    std::size_t first_slot = 0;  // in the group's arena
-    std::unique_ptr<GradientEngine> engine;
-    std::vector<std::unique_ptr<std::byte[]>> memory;
-    Inbox inbox;
     GradientOp* computing = nullptr;
     ReceiveOp* receiving = nullptr;
     PinOp* pinning = nullptr;
+    std::unique_ptr<GradientEngine> engine;
+    std::uint32_t generation = 0;  // how many had the role before
+    std::uint32_t group = 0;
+    std::size_t first_slot = 0;  // in the group's arena
+    Inbox inbox;
     std::uint64_t wait = 0;  // counts parkings, so that an old poll does not wake a new wait
     Time deadline = kNever, timer_at = kNever, last_arrival = 0, last_late = 0;
     std::uint32_t slowness_percent = 0;
     bool claimed = false;  // a step of those that are shared, which it has not taken yet
     bool dead = true;
-    Packet gone{};           // what others hear of a dead one,
+    Gone gone{};             // what others hear of a dead one,
     Time known_dead_at = 0;  // from then on
-    Task<> task;             // last: what it holds goes first
+    std::vector<std::unique_ptr<std::byte[]>> memory;
+    Task<> task;  // last: what it holds goes first
   };
 
   /// A group's copy of a slot of another group.
@@ -115,18 +116,24 @@ class VirtualTime::Driver {
   /// The newest parameters of who leads; empty while nobody has published any.
   Pin leaders() const;
   void write_first(const SimulatedRole& role, Vector x) const;
+  Vector passing_gradient();
   std::unique_ptr<SimulatedRole> make(Address self, std::uint32_t generation);
   void enliven(SimulatedRole& role);  // which then waits for its first resume()
 
   void schedule(Time at, std::uint32_t role, Kind kind, std::uint32_t item = 0);
   void park(SimulatedRole& role, nanoseconds within);
   Time delay(std::uint32_t from_group, std::uint32_t to_group);
+  /// When what a group sends now has left its link, behind what was sent before.
+  Time leaves_link(std::uint32_t from_group, std::uint32_t to_group, std::uint64_t bytes);
   /// When groups that are parted now hear of each other again; 0: they do.
   Time parted_until(std::uint32_t a, std::uint32_t b) const;
   Time stretched(Time duration, std::uint32_t percent);
   void post(Time at, Address to, const Packet& packet);
 
   bool turn();
+  /// Fetches into the cache what an occurrence will need.
+  /// @param next  when what is near has come: what it points to
+  void expect(const Occurrence& o, bool next) const;
   void handle(const Occurrence& o);
   void deliver(SimulatedRole& role, const Packet& packet);
   void sample(const Occurrence& o);
@@ -157,18 +164,19 @@ class VirtualTime::Driver {
   const std::shared_ptr<const void> hyper_;
   Rng chance_;
   Time now_ = 0;
-  std::uint64_t order_ = 0, events_ = 0, claimed_ = 0;
+  std::uint64_t events_ = 0, claimed_ = 0;
   std::uint32_t alive_ = 0;  // or to be replaced
   Rank leader_ = kNobody;    // elected last
   Traffic traffic_;
   std::vector<Moved> moved_;  // by role
   std::vector<Record> records_;
-  std::vector<Occurrence> heap_;
+  EventQueue<Occurrence> queue_, timers_;  // a deadline comes after all of its instant (VT-2)
   std::vector<Packet> packets_;
   std::vector<Read> reads_;
   std::vector<std::uint32_t> free_packets_, free_reads_;
   std::deque<std::pair<std::uint32_t, std::uint64_t>> polls_;  // role, its wait
-  std::map<std::uint32_t, Time> link_busy_until_;              // by group
+  std::vector<Time> link_busy_until_;                          // by group
+  std::unique_ptr<std::byte[]> passing_gradient_;              // of all, where one will do
   std::vector<Arena> arenas_;                                  // by group; pins go before them
   std::map<std::pair<std::uint32_t, SlotRef>, std::unique_ptr<Mirror>> mirrors_;
   std::vector<std::unique_ptr<SimulatedRole>> roles_, retired_;  // who has a role, and who had one

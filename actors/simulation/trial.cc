@@ -28,7 +28,7 @@ class Watch {
   bool look() {
     Sample s;
     s.virtual_seconds = std::chrono::duration<double>(time_.now()).count();
-    for (Rank r = 0; r < run_.place.workers(); ++r)
+    for (Rank r = 0; r < run_.place.seats(); ++r)
       s.iterations = std::max(s.iterations, time_.worker(r).steps());
     s.gradients = time_.steps();
     s.bytes = time_.traffic().message_bytes;
@@ -64,8 +64,8 @@ class Watch {
     }
     if (at != Address{}) return copied(time_.role(at).vector("x"));
     std::vector<double> mean(run_.dimension);
-    const double n = run_.place.workers();
-    for (Rank r = 0; r < run_.place.workers(); ++r) {
+    const double n = run_.place.seats();
+    for (Rank r = 0; r < run_.place.seats(); ++r) {
       const auto x = elements<double>(ConstVector(time_.worker(r).vector("x")));
       for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += x[k] / n;
     }
@@ -95,7 +95,7 @@ Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>&
   VirtualRun run;
   run.protocol = o.protocol;
   run.settings = o.settings;
-  run.place = {groups, workers / groups};
+  run.place = {groups, workers / groups, o.protocol->sequential ? 0 : o.joining};
   run.dimension = problem.dimension;
   run.math = &vector_math_f64();
   TrialResult result;
@@ -114,17 +114,28 @@ Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>&
     for (double& value : elements<double>(x)) value = problem.convex ? 0 : o.spread * rng.normal();
   };
   run.steps = o.iterations;
+  run.keep_records = false;
   run.seed = o.seed;
   run.conditions = o.conditions;
+  if (o.protocol->sequential) {
+    std::erase_if(run.conditions.crashes, [](const auto& c) { return c.who.index > 0; });
+    run.conditions.additions.clear();
+    run.conditions.partitions.clear();
+  }
   run.conditions.horizon = std::chrono::hours(24 * 365);
   PACELINE_TRY(VirtualTime time, VirtualTime::create(run));
   Watch watch(problem, optimum, run, time, result, o.stagnation);
   watch.look();
-  time.run(kEvery * o.conditions.step, [&] { return watch.look(); });
+  time.run(kEvery * o.conditions.step, [&] {
+    result.interrupted = o.interrupted && o.interrupted();
+    return watch.look() && !result.interrupted;
+  });
   if (!result.diverged) watch.look();
   result.messages = time.traffic().messages;
   result.events = time.events();
   result.faults = time.count("timeout");
+  result.link_bytes = time.traffic().link_bytes;
+  result.queued_seconds = std::chrono::duration<double>(time.traffic().queued).count();
   for (Rank r = 0; r < std::min(workers, kSpread); ++r)
     result.objectives.push_back(
         problem.value(elements<double>(ConstVector(time.worker(r).vector("x")))));

@@ -1,6 +1,7 @@
 // One run of the lab: a protocol on a problem under conditions, watched until it stands still.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,13 +15,16 @@ struct TrialOptions {
   const Protocol* protocol = nullptr;
   Settings settings;
   std::uint32_t groups = 1, workers = 8;
-  double learning_rate = 0;  ///< 0: from theory, 1 / L
-  double momentum = 0.9;     ///< of protocols that have it
-  std::size_t batch = 0;     ///< rows of a gradient; 0: exact
-  double spread = 1;         ///< how far apart workers begin where f is not convex
+  std::uint32_t joining = 0;  ///< workers beside those, whom conditions add
+  double learning_rate = 0;   ///< 0: from theory, 1 / L
+  double momentum = 0.9;      ///< of protocols that have it
+  std::size_t batch = 0;      ///< rows of a gradient; 0: exact
+  double spread = 1;          ///< how far apart workers begin where f is not convex
   std::uint64_t iterations = 20'000, seed = 1;
   std::uint64_t stagnation = 2000;  ///< iterations without progress that end it; 0: none do
-  Conditions conditions;
+  Conditions conditions;  ///< a sequential protocol has one worker: of others nothing happens
+  /// Asked between samples, perhaps from several threads: true ends the run with what there is.
+  std::function<bool()> interrupted;
 };
 
 /// What was seen at one moment. The point is the centre's, else the leader's, else the workers' mean.
@@ -36,6 +40,9 @@ struct Sample {
 struct TrialResult {
   std::vector<Sample> samples;  ///< the last: the end
   std::uint64_t messages = 0, events = 0, faults = 0;
+  std::uint64_t link_bytes = 0;  ///< from group to group
+  double queued_seconds = 0;     ///< virtual, that all that stood before links
+  bool interrupted = false;
   double learning_rate = 0;
   bool diverged = false;           ///< what was not finite, or far above where it began
   std::vector<double> point;       ///< at the end

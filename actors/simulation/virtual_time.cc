@@ -7,6 +7,7 @@ namespace paceline {
 // ---- building ----
 
 Vector VirtualTime::Driver::SimulatedRole::allocate(std::string_view name) {
+  if (name == "g" && driver.plan_.protocol->gradient_passes) return driver.passing_gradient();
   constexpr std::size_t kAlignment = 64;
   std::size_t space = math().bytes(dimension()) + kAlignment;
   memory.push_back(std::make_unique<std::byte[]>(space));
@@ -15,6 +16,13 @@ Vector VirtualTime::Driver::SimulatedRole::allocate(std::string_view name) {
   const Vector v{data, dimension()};
   if (name == "x") driver.write_first(*this, v);
   return v;
+}
+
+// One thread computes at a time, and nobody looks at a gradient after it has waited again.
+Vector VirtualTime::Driver::passing_gradient() {
+  if (!passing_gradient_)
+    passing_gradient_ = std::make_unique<std::byte[]>(plan_.math->bytes(plan_.dimension));
+  return {passing_gradient_.get(), plan_.dimension};
 }
 
 void VirtualTime::Driver::write_first(const SimulatedRole& role, Vector x) const {
@@ -48,6 +56,7 @@ Result<> VirtualTime::Driver::furnish() {
   const Place& place = plan_.place;
   std::vector<ArenaOptions> options(place.groups);
   moved_.resize(place.roles());
+  link_busy_until_.resize(place.groups);
   for (std::uint32_t i = 0; i < place.roles(); ++i) {
     const Address self{i};
     auto role = make(self, 0);

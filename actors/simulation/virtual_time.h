@@ -30,8 +30,10 @@ struct Conditions {
   ComputeTime compute;  ///< what else makes a gradient's time differ from `step`
   nanoseconds local_delay{0}, remote_delay{0};  ///< of messages and reads, within and across groups
   std::uint32_t jitter_percent = 0;             ///< delays grow by up to so much
-  std::uint64_t bytes_per_second = 0;           ///< of a group's link, for reads; 0: no limit
-  std::uint32_t lost_per_million = 0;           ///< messages that never arrive
+  /// Of a group's link, which carries what it sends to others, messages and what they read, one
+  /// after the other; 0: no limit.
+  std::uint64_t bytes_per_second = 0;
+  std::uint32_t lost_per_million = 0;  ///< messages that never arrive
   /// Messages that arrive late, by up to four times their delay, and let later ones overtake them.
   std::uint32_t reordered_per_million = 0;
   /// Between `from` and `until` a group hears nothing of the others, nor they of it: messages are
@@ -72,6 +74,7 @@ struct VirtualRun {
   std::function<void(Address, Vector)> initial;
   std::uint64_t steps = 100;  ///< a worker's
   bool share_steps = false;   ///< steps x W in all, whoever takes them
+  bool keep_records = true;   ///< of all that roles say; else of faults alone
   std::uint64_t seed = 1;
   Conditions conditions;
 };
@@ -86,6 +89,8 @@ struct Moved {
 struct Traffic {
   std::uint64_t messages = 0, message_bytes = 0;  ///< payloads sent
   std::uint64_t reads = 0, read_bytes = 0;        ///< of slots of other groups
+  std::uint64_t link_bytes = 0;                   ///< of both, what went from group to group
+  nanoseconds queued{0};  ///< how long all that stood before its link, behind others
 };
 
 class VirtualTime {

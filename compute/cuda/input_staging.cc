@@ -66,6 +66,10 @@ void InputStaging::stage(const Batch& batch) {
   } else {
     bring(buffer.images.get(), batch.images, host, stream);
   }
+  if (n < batch_ && raw != nullptr)  // the rest is cut, too: from inside the stored images
+    check(cudaMemsetAsync(buffer.cuts.get() + kCut * n, 0,
+                          kCut * sizeof(std::int32_t) * (batch_ - n), stream),
+          "cudaMemsetAsync");
   if (n < batch_)
     check(cudaMemsetAsync(buffer.images.get() + n * image_bytes, 0, (batch_ - n) * image_bytes,
                           stream),

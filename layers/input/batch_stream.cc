@@ -10,6 +10,12 @@ namespace {
 
 constexpr std::uint64_t kAugmentation = 0x4155474dull;  // what a seed is used for
 
+Cut cut_of(const Window& window) {
+  return {.top = static_cast<std::int32_t>(window.top),
+          .left = static_cast<std::int32_t>(window.left),
+          .flip = window.mirrored ? 1 : 0};
+}
+
 }  // namespace
 
 BatchStream::BatchStream(const Data& data, const StreamOptions& options)
@@ -76,9 +82,7 @@ void BatchStream::cut_batch() {
     const std::uint8_t* const pixels = &set_->pixels[image * from];
     if (gives_raw_) {
       std::copy_n(pixels, from, &bytes_[i * from]);
-      cuts_[i] = {.top = static_cast<std::int32_t>(window.top),
-                  .left = static_cast<std::int32_t>(window.left),
-                  .flip = window.mirrored ? 1 : 0};
+      cuts_[i] = cut_of(window);
     } else {
       normaliser_.cut(pixels, window, &images_[i * to]);
     }
@@ -117,11 +121,18 @@ Window BatchStream::random_window() {
 }
 
 TestStream::TestStream(const Data& data, const Dataset& set, Shape image, std::size_t batch,
-                       unsigned decode_threads)
+                       unsigned decode_threads, bool raw)
     : set_(set),
       normaliser_(data, set.image, image),
-      images_(set.files ? 0 : batch * normaliser_.to().count()),
-      labels_(batch) {
+      gives_raw_(raw && !set.files),
+      images_(set.files || gives_raw_ ? 0 : batch * normaliser_.to().count()),
+      cuts_(gives_raw_ ? batch : 0, cut_of(normaliser_.centre())),
+      labels_(batch),
+      raw_{.images = {},
+           .stored = set.image,
+           .cuts = {},
+           .scale = normaliser_.scale(),
+           .shift = normaliser_.shift()} {
   PACELINE_CHECK(batch > 0, "an empty batch");
   if (!set.files) return;
   const auto plan = [this](std::span<ReadAhead::Draw> draws) {
@@ -153,12 +164,18 @@ const Batch& TestStream::next() {
   }
   const std::size_t count = std::min(labels_.size(), set_.size() - position_);
   const std::size_t from = set_.image.count(), to = normaliser_.to().count();
-  for (std::size_t i = 0; i < count; ++i, ++position_) {
-    normaliser_.cut(&set_.pixels[position_ * from], normaliser_.centre(), &images_[i * to]);
-    labels_[i] = set_.labels[position_];
+  std::copy_n(set_.labels.begin() + static_cast<std::ptrdiff_t>(position_), count, labels_.begin());
+  batch_ = {.images = {}, .labels = std::span(labels_).first(count)};
+  if (gives_raw_) {
+    raw_.images = std::span(set_.pixels).subspan(position_ * from, count * from);
+    raw_.cuts = std::span(cuts_).first(count);
+    batch_.raw = &raw_;
+  } else {
+    for (std::size_t i = 0; i < count; ++i)
+      normaliser_.cut(&set_.pixels[(position_ + i) * from], normaliser_.centre(), &images_[i * to]);
+    batch_.images = std::span(images_).first(count * to);
   }
-  batch_ = {.images = std::span(images_).first(count * to),
-            .labels = std::span(labels_).first(count)};
+  position_ += count;
   return batch_;
 }
 

@@ -94,8 +94,9 @@ class TestStream {
  public:
   /// @param data  whose statistics normalise; not kept
   /// @param set  outlives the stream
+  /// @param raw  as StreamOptions has it; the bytes are the set's own
   TestStream(const Data& data, const Dataset& set, Shape image, std::size_t batch,
-             unsigned decode_threads = 1);
+             unsigned decode_threads = 1, bool raw = false);
   ~TestStream();
   TestStream(const TestStream&) = delete;
   TestStream& operator=(const TestStream&) = delete;
@@ -108,8 +109,11 @@ class TestStream {
   const Dataset& set_;
   std::size_t position_ = 0;  ///< of files: the threads' own, but in rewind()
   Normaliser normaliser_;
-  std::vector<float> images_;
+  const bool gives_raw_;
+  std::vector<float> images_;  ///< [batch,H,W,C]; of files and of raw batches: empty
+  std::vector<Cut> cuts_;      ///< [batch] of raw batches, all in the middle
   std::vector<std::int32_t> labels_;
+  RawBatch raw_;
   Batch batch_;
   enum class At : std::uint8_t { start, middle, end } at_ = At::start;  ///< of files
   std::unique_ptr<ReadAhead> files_;

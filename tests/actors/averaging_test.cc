@@ -135,6 +135,24 @@ TEST(Swarm, WithoutGradientsTheSumIsConservedAndWorkersMeet) {
       }
 }
 
+// 3.5.2: sum |x_i - mean|^2 never grows.
+TEST(Swarm, WithoutGradientsWorkersNeverComeFurtherApart) {
+  for (const char* mode : {"barrier", "nonblocking"}) {
+    VirtualRun run = plan("swarm", {1, 16}, {{"mode", mode}, {"tau", "2"}});
+    run.engine = [](Rank) { return std::make_unique<Level<double>>(1); };
+    double before = HUGE_VAL;
+    for (run.steps = 4; run.steps <= 40; run.steps += 4) {
+      VirtualTime time = ride(run);
+      const auto all = all_x(time, run);
+      double apart = 0;
+      for (const Values& x : all) apart += distance_squared(x, mean_of(all));
+      EXPECT_LE(apart, before * (1 + 1e-12)) << mode << ' ' << run.steps;
+      before = apart;
+    }
+    EXPECT_GT(before, 0) << mode;
+  }
+}
+
 // 3.5.1: with gradients the sum changes by the steps alone.
 TEST(Swarm, WithConstantGradientsTheMeanMovesByThemAlone) {
   class Slope final : public GradientEngine {

@@ -211,6 +211,21 @@ TEST(EasgdRoundRobin, ItsStabilityEndsAtTheBorderOfThePaperForEveryP) {
   }
 }
 
+// 2.1: the mean of synchronous EASGD is stable up to 4 - 2 eta - 2 alpha - 2 beta + eta beta = 0.
+TEST(EasgdSync, ItsStabilityEndsAtTheBorderOfItsMean) {
+  for (const auto& [workers, eta] : {std::pair{2u, 0.5}, {4u, 1.0}, {8u, 0.2}}) {
+    const double border = (4 - 2 * eta) / (2.0 / workers + 2 - eta);
+    const auto rate = [&](double times) {
+      const Settings settings = {{"tau", "1"}, {"beta", fmt::format("{}", times * border)}};
+      return std::pow(after_cycles("easgd-sync", workers, eta, settings, 400) /
+                          after_cycles("easgd-sync", workers, eta, settings, 200),
+                      1.0 / 200);
+    };
+    EXPECT_LT(rate(0.99), 1) << workers;
+    EXPECT_GT(rate(1.05), 1.001) << workers;
+  }
+}
+
 // 2.5.5: eta = 0.001, rho = 2.5 is stable for p = 2 and grows for p = 3 and 8, by so much a cycle.
 TEST(Admm, GrowsWhereTheSpecificationSaysAndNotElsewhere) {
   struct Case {

@@ -23,7 +23,8 @@ TEST(Easgd, WithoutGradientsTheSumOfWorkersAndCentreIsConservedAtAnyTiming) {
       const Values before = total(untouched.value(), run);
       VirtualTime time = ride(run);
       EXPECT_LT(distance_squared(before, total(time, run)), 1e-24) << lost;
-      EXPECT_GT(time.count("elastic"), 90u * place.workers());
+      // Where one message of twenty is lost, 0.95^2 of 100 exchanges succeed.
+      EXPECT_GT(time.count("elastic"), (lost ? 80u : 99u) * place.workers());
       const Values apart = initial(run, {0});
       EXPECT_LT(distance_squared(values(time.worker(0)), values(time.global())),
                 1e-6 * distance_squared(apart, before));

@@ -121,6 +121,14 @@ TEST_F(Resume, LsgdOfOneGroupGivesTheBitsOfARunThatNeverStopped) {
   }
 }
 
+TEST_F(Resume, StoredLeadersGoOnAsTheyWere) {  // LSGD's Extension, LS-7
+  deterministic();
+  options.groups = 2;
+  options.workers = 4;
+  options.set = {{"proximal", "0.2"}, {"proximal_global", "0.2"}};
+  expect_same_bits(12, 28);
+}
+
 TEST_F(Resume, LsgdOfTwoGroupsGivesTheBitsOfARunThatNeverStopped) {
   deterministic();
   options.groups = 2;

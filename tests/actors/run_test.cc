@@ -324,10 +324,10 @@ TEST_F(Run, WhatSomebodyWritesIntoAPublishedSlotIsSaidOnceAndTheRunEndsWell) {
   options.groups = 1;
   options.workers = 2;
   options.slot_checksums = true;
-  options.steps = 100;
+  options.steps = 1'000'000;  // until the meddler has been found out
   options.evaluate = Evaluate::after;
   std::thread meddler;
-  std::atomic<bool> stop{false};
+  std::atomic<bool> ended{false};
   on_progress = [&](const Progress& p) {
     if (meddler.joinable() || p.steps == 0) return;
     meddler = std::thread([&] {
@@ -340,21 +340,20 @@ TEST_F(Run, WhatSomebodyWritesIntoAPublishedSlotIsSaidOnceAndTheRunEndsWell) {
           segment = "/" + name;
       }
       const Arena arena = Arena::attach(segment, network.layout().hash()).value();
-      while (!stop) {
-        const Pin pin = arena.slot(0).pin();
+      const Slot slot = arena.slot(0);
+      while (slot.damage().refused + slot.damage().changed < 3 && !ended) {
+        const Pin pin = slot.pin();
         // Whoever is in the middle of reading them does not stay finite, and begins again.
         for (const std::byte& byte : pin.bytes().first(pin.bytes().size() / 2))
           const_cast<std::byte&>(byte) = std::byte{0xff};  // NOLINT: what is tested
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
+      control.stop();
     });
   };
-  const auto summary = [&] {
-    const auto ended = go();
-    stop = true;
-    if (meddler.joinable()) meddler.join();
-    return ended;
-  }();
+  const auto summary = go();
+  ended = true;
+  if (meddler.joinable()) meddler.join();
   int said = 0;
   for (const auto& line : metrics())
     if (line.at("event") == "fault" &&

@@ -93,6 +93,51 @@ TEST(VirtualTime, TheHorizonCancelsWhatStillWaits) {
   }
 }
 
+// A message of 16 bytes takes 1.6 ms of a link that carries 10 kB a second, and 12 workers send one a
+// millisecond.
+TEST(VirtualTime, MessagesAndReadsStandInLineBeforeTheirGroupsLink) {
+  VirtualRun run = plan("lsgd", {2, 6}, {});
+  VirtualTime free = ride(run);
+  EXPECT_EQ(free.traffic().queued, 0ns);
+  EXPECT_GT(free.traffic().link_bytes, 0u);
+  EXPECT_LT(free.traffic().link_bytes,
+            free.traffic().message_bytes + free.traffic().read_bytes);  // some stay in their group
+  run.conditions.bytes_per_second = 10'000;
+  VirtualTime slow = ride(run);
+  EXPECT_GT(slow.traffic().queued, 100ms);
+  EXPECT_GE(slow.now(), nanoseconds(slow.traffic().link_bytes / 2 * 100'000));
+  run.place = {1, 12};  // no link
+  EXPECT_EQ(ride(run).traffic().link_bytes, 0u);
+}
+
+TEST(VirtualTime, OneGradientForAllIsTheSameRunBitForBit) {
+  for (const Protocol* protocol : protocols()) {
+    if (!protocol->gradient_passes) continue;
+    Protocol with_its_own = *protocol;
+    with_its_own.gradient_passes = false;
+    VirtualRun run = plan(protocol->name, {2, 3}, {}, kRough);
+    run.clip_norm = 1;
+    VirtualTime passing = ride(run);
+    run.protocol = &with_its_own;
+    VirtualTime own = ride(run);
+    EXPECT_EQ(all_x(passing, run), all_x(own, run)) << protocol->name;
+    EXPECT_NE(own.worker(0).g().data, own.worker(1).g().data);
+  }
+}
+
+TEST(VirtualTime, WithoutRecordsFaultsAloneAreKept) {
+  VirtualRun run = plan("lsgd", {2, 3}, {}, kRough);
+  run.conditions.patience = 20ms;
+  run.conditions.partitions = {{20ms, 90ms, 1}};
+  VirtualTime all = ride(run);
+  run.keep_records = false;
+  VirtualTime few = ride(run);
+  EXPECT_GT(all.records().size(), few.records().size());
+  EXPECT_EQ(few.records().size(), few.faults().size());
+  EXPECT_EQ(all.faults(), few.faults());
+  EXPECT_EQ(all_x(all, run), all_x(few, run));
+}
+
 TEST(VirtualTime, BadSettingsAreAnError) {
   EXPECT_FALSE(VirtualTime::create(plan("lsgd", {1, 2}, {{"tau", "0"}})));
 }

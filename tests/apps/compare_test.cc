@@ -15,8 +15,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::vector<std::string> kSmall{"--data", "synthetic:train=400,test=100", "--network", "cnn7",
-                                      "--workers", "2", "--batch", "8"};
+const std::vector<std::string> kSmall{
+    "--data", "synthetic:train=400,test=100", "--network", "cnn7", "--workers", "2", "--batch",
+    "8"};
 
 std::vector<std::string> compare_words(const std::string& folder, std::vector<std::string> more) {
   more.insert(more.begin(), {"compare", folder});
@@ -34,9 +35,9 @@ std::string mistake(const std::vector<std::string>& words) {
 TEST(Compare, ChoosesARateAndRunsTheSeedsOnce) {
   const TemporaryFolder folder;
   const auto words = compare_words(
-      folder / "out", {"--protocols", "minibatch-sgd,sgd", "--rates", "0.01,1000000", "--seeds", "1,2",
-                       "--grid-minutes", "0.02", "--minutes", "0.03", "--evaluate-every", "0.4",
-                       "--json", "--csv", folder / "tests.csv"});
+      folder / "out", {"--protocols", "minibatch-sgd,sgd", "--rates", "0.01,1000000", "--seeds",
+                       "1,2", "--grid-minutes", "0.02", "--minutes", "0.03", "--evaluate-every",
+                       "0.4", "--json", "--csv", folder / "tests.csv"});
   const Outcome outcome = run_paceline(words);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   const auto results = nlohmann::json::parse(outcome.output).at("results");
@@ -53,15 +54,16 @@ TEST(Compare, ChoosesARateAndRunsTheSeedsOnce) {
   EXPECT_EQ(std::filesystem::last_write_time(folder / "out/sgd/seed-2/summary.json"), before);
   const Outcome report = run_paceline({"compare", folder / "out", "--report"});
   EXPECT_THAT(report.output, HasSubstr("| minibatch-sgd "));
-  EXPECT_THAT(mistake(compare_words(folder / "out", {"--protocols", "sgd", "--rates", "0.01,1000000",
-                                                    "--grid-minutes", "0.02", "--momentum", "0.5"})),
-              HasSubstr("momentum = 0.9"));
+  EXPECT_THAT(
+      mistake(compare_words(folder / "out", {"--protocols", "sgd", "--rates", "0.01,1000000",
+                                             "--grid-minutes", "0.02", "--momentum", "0.5"})),
+      HasSubstr("momentum = 0.9"));
 }
 
 TEST(Compare, KilledItGoesOnWithTheRunThatWasHalfDone) {
   const TemporaryFolder folder;
-  const auto words = compare_words(folder / "out", {"--protocols", "lsgd", "--rates", "0.01", "--seeds",
-                                                   "1,2", "--minutes", "0.05"});
+  const auto words = compare_words(folder / "out", {"--protocols", "lsgd", "--rates", "0.01",
+                                                    "--seeds", "1,2", "--minutes", "0.05"});
   RunningCommand command(paceline_words(words));
   ASSERT_TRUE(command.wait_for_text("seed 1: ", kDeadline));
   ASSERT_TRUE(within_deadline(
@@ -87,7 +89,8 @@ TEST(Compare, WhatIsWrongIsOneClearMessage) {
   EXPECT_THAT(with({"--protocols", "lsgd"}), HasSubstr("--rates"));
   EXPECT_THAT(with({"--protocols", "lsgd", "--rates", "0.1", "--lr", "1"}), HasSubstr("--rates"));
   EXPECT_THAT(with({"--protocols", "lsgd", "--rates", "0.1,,1"}), HasSubstr("empty"));
-  EXPECT_THAT(with({"--protocols", "lsgd", "--rates", "0.1", "--only", "easgd"}), HasSubstr("--only"));
+  EXPECT_THAT(with({"--protocols", "lsgd", "--rates", "0.1", "--only", "easgd"}),
+              HasSubstr("--only"));
   EXPECT_THAT(with({}), HasSubstr("--protocols"));
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
   std::ofstream(folder / "mine.txt") << "mine";

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "apps/running_command.h"
 #include "temporary_folder.h"
@@ -62,6 +65,71 @@ TEST(Lab, WhatIsWrongIsOneClearMessage) {
               HasSubstr("nan"));
   EXPECT_THAT(mistake({"lab", "--protocols", "lgd", "--objective", "double-well", "--reference"}),
               HasSubstr("--reference"));
+}
+
+TEST(Lab, WorkersCrashAreReplacedAndJoinAndGroupsArePartedAtGivenTimes) {
+  const std::vector<std::string> plain = {"lab",
+                                          "--protocols",
+                                          "lsgd,easgd,sgd",
+                                          "--workers",
+                                          "4",
+                                          "--groups",
+                                          "2",
+                                          "--json",
+                                          "--iterations",
+                                          "200",
+                                          "--patience-ms",
+                                          "20",
+                                          "--latency-us",
+                                          "50"};
+  const auto run = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), plain.begin(), plain.end());
+    const Outcome outcome = run_paceline(more);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.errors;
+    return nlohmann::json::parse(outcome.output).at("results");
+  };
+  const auto whole = run({}), crashed = run({"--crash", "1@50"});
+  const auto replaced = run({"--crash", "1@50+20"}), joined = run({"--join", "4@50"});
+  for (const int protocol : {0, 1}) {
+    const auto steps = [&](const nlohmann::json& results) {
+      return results[protocol].at("gradient_evaluations").get<std::uint64_t>();
+    };
+    EXPECT_EQ(steps(whole), 800u);
+    EXPECT_NEAR(static_cast<double>(steps(crashed)), 650, 5);
+    EXPECT_EQ(steps(replaced), 800u);  // who replaces it takes what it has left
+    EXPECT_EQ(steps(joined), 1000u);
+  }
+  EXPECT_EQ(crashed[2].at("gradient_evaluations"), 200);  // alone: nobody to crash but worker 0
+  EXPECT_GT(run({"--partition", "1@20-100"})[0].at("timeouts"), whole[0].at("timeouts"));
+}
+
+TEST(Lab, AnInterruptEndsItWithWhatThereIs) {
+  RunningCommand command(
+      paceline_words({"lab", "--protocols", "lsgd", "--workers", "100", "--iterations", "1000000",
+                      "--stagnation", "0", "--json"}));
+  std::this_thread::sleep_for(std::chrono::seconds(2));
+  command.send(SIGINT);
+  const Outcome outcome = command.wait(std::chrono::seconds(120));
+  EXPECT_EQ(outcome.exit_code, 130) << outcome.errors;
+  EXPECT_TRUE(nlohmann::json::parse(outcome.output)["results"][0]["interrupted"].get<bool>());
+}
+
+TEST(Lab, ImpossibleFaultsAreOneClearMessage) {
+  const auto said = [](const char* option, const char* value) {
+    return mistake(
+        {"lab", "--protocols", "lsgd", "--workers", "4", "--groups", "2", option, value});
+  };
+  EXPECT_THAT(said("--crash", "4@5"), HasSubstr("there are 0 to 3"));
+  EXPECT_THAT(said("--crash", "1"), HasSubstr("WORKER@MS"));
+  EXPECT_THAT(said("--join", "3@5"), HasSubstr("worker 3 has no seat"));
+  EXPECT_THAT(said("--partition", "2@1-5"), HasSubstr("there are 0 to 1"));
+  EXPECT_THAT(said("--partition", "1@5-5"), HasSubstr("ends before it begins"));
+}
+
+TEST(BenchSimulation, UnknownPointsAndSegmentsAreOneClearMessage) {
+  EXPECT_THAT(mistake({"bench", "simulation", "--points", "grow"}), HasSubstr("growth"));
+  EXPECT_THAT(mistake({"bench", "simulation", "--peer", "/paceline.none"}),
+              HasSubstr("/paceline.none"));
 }
 
 TEST(Protocols, AreListedWithPaperOptionsAndBytes) {

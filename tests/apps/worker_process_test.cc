@@ -35,7 +35,8 @@ Words process_run(const std::string& directory, const Words& more) {
 TEST(WorkerProcesses, GiveTheSameBitsAsThreads) {
   const TemporaryFolder folder;
   const std::vector<Words> cases{{"--groups", "1", "--workers", "2"},
-                                 {"--groups", "2", "--workers", "4", "--tau", "2"}};
+                                 {"--groups", "2", "--workers", "4", "--tau", "2"},
+                                 {"--workers", "2", "--device", "cpu,sharing"}};
   for (std::size_t i = 0; i < cases.size(); ++i) {
     std::vector<std::string> bits;
     for (const char* isolation : {"thread", "process"}) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <random>
 
 #include "layers/input/numbered_data.h"
@@ -119,6 +120,29 @@ TEST(RawBatch, NextAllocatesNothing) {  // BS-3
   const std::size_t before = thread_allocations();
   for (int k = 0; k < 10; ++k) stream.next();
   EXPECT_EQ(thread_allocations(), before);
+}
+
+TEST(RawTestStream, CutGivesTheOtherStreamsBitsToThePartialLastBatch) {  // BS-5
+  const Data data = numbered_data(23, {3, 9, 9});
+  const Shape crop{3, 6, 6};
+  TestStream cut(data, *data.test, crop, 10), raw(data, *data.test, crop, 10, 1, true);
+  for (int round = 0; round < 2; ++round) {
+    std::size_t images = 0;
+    for (;;) {
+      const Batch &expected = cut.next(), &bytes = raw.next();
+      ASSERT_TRUE(std::ranges::equal(bytes.labels, expected.labels));
+      if (expected.labels.empty()) break;
+      ASSERT_NE(bytes.raw, nullptr);
+      EXPECT_TRUE(bytes.images.empty());
+      std::vector<float> got(expected.images.size(), NAN);
+      cut_images(*bytes.raw, crop, got);
+      ASSERT_TRUE(std::ranges::equal(got, expected.images));
+      images += bytes.labels.size();
+    }
+    EXPECT_EQ(images, 23U);
+    cut.rewind();
+    raw.rewind();
+  }
 }
 
 }  // namespace
