@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "paceline/actors/course.h"
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/pinning.h"
@@ -46,6 +47,7 @@ struct RunContext {
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
+  std::unique_ptr<CourseWriter> course;  ///< null: it is not kept
 
   const StateShape& state(Address role) const {
     static const StateShape none;
