@@ -224,6 +224,9 @@ std::vector<OptionName> lab_option_names() {
       {"bandwidth-mb", "M", "million bytes a second that a node sends, shared (default: no limit)"},
       {"lost", "F", "fraction of messages that never arrive (default 0)"},
       {"reordered", "F", "fraction of messages that others overtake (default 0)"},
+      {"replay", "FILE",
+       "instead of all this: the course that paceline train --record FILE has kept, taken again "
+       "(see paceline lab --replay FILE --help)"},
       {"help", "", "this list"},
   };
 }
@@ -234,6 +237,7 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   PACELINE_TRY(const CommandLine line, read_command_line(words, names, kMostFiles));
   const GivenOptions& given = line.options;
   LabOptions o;
+  o.given = line;
   o.help = given.contains("help");
   if (o.help) return o;
   PACELINE_TRY(o.protocols, named(given_text(given, "protocols", "")));
