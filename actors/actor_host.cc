@@ -1,5 +1,6 @@
 #include "paceline/actors/actor_host.h"
 
+#include <bit>
 #include <cmath>
 #include <stdexcept>
 
@@ -24,7 +25,9 @@ RoleSetup setup_of(const RunContext& context, Address self) {
 ActorHost::ActorHost(RunContext& context, Address self)
     : RoleHost(setup_of(context, self)),
       context_(context),
-      learning_rate_(context.options.sgd.learning_rate, context.options.schedule) {}
+      learning_rate_(context.options.sgd.learning_rate, context.options.schedule) {
+  keep_course(context.course.get());
+}
 
 void ActorHost::send(Address to, const Packet& packet) {
   anonymously_tell(context_.directory[to.index], to_wire(packet));
@@ -46,6 +49,8 @@ nanoseconds ActorHost::now() const {
 double ActorHost::learning_rate() {
   const double rate = learning_rate_.rate(context_.progress(steps()));
   context_.live.learning_rate.store(rate);
+  const Schedule& schedule = context_.options.schedule;
+  if (!schedule.constant()) note(CourseEntry::Kind::rate, 0, 0, std::bit_cast<std::uint64_t>(rate));
   return rate;
 }
 

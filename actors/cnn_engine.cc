@@ -9,6 +9,13 @@ Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device, const Progr
                                                      std::span<const float> buffers,
                                                      const Data& data, StreamOptions stream) {
   PACELINE_TRY(auto executable, device.compile(program, compile));
+  return create(device, std::shared_ptr<Executable>(std::move(executable)), buffers, data, stream);
+}
+
+Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device,
+                                                     std::shared_ptr<Executable> executable,
+                                                     std::span<const float> buffers,
+                                                     const Data& data, StreamOptions stream) {
   stream.raw = executable->takes_raw();
   std::unique_ptr<DeviceMemory> memory;
   if (!buffers.empty()) {

@@ -4,6 +4,8 @@
 //        results are the same, bit for bit, as without.
 //   CE-2 stream() says where the stream stood before a batch that is staged and not used: who goes on
 //        from there sees that batch, and none twice.
+//   CE-3 Several engines of one thread may share an executable that has no host work in its steps: the
+//        stream and the buffers are each engine's own.
 // Threading: built, used and destroyed on the worker's engine thread (an Executable
 // belongs to the thread that made it).
 #pragma once
@@ -26,6 +28,12 @@ class CnnEngine final : public GradientEngine {
                                                    const CompileOptions& compile,
                                                    std::span<const float> buffers, const Data& data,
                                                    StreamOptions stream);
+  /// The same on an executable that other engines may have, too.
+  /// @param executable  compiled by this thread; shared only without has_meanwhile() (CE-3)
+  static Result<std::unique_ptr<CnnEngine>> create(Device& device,
+                                                   std::shared_ptr<Executable> executable,
+                                                   std::span<const float> buffers, const Data& data,
+                                                   StreamOptions stream);
   double gradient(ConstVector x, Vector g, Rng& rng) override;
   ConstVector buffers() const override { return buffers_; }
   StreamState stream() const override { return staged_ ? before_staged_ : stream_.state(); }
@@ -33,7 +41,7 @@ class CnnEngine final : public GradientEngine {
   void restore(const StreamState& stream, ConstVector buffers) override;
 
  private:
-  CnnEngine(const VectorMath& math, std::unique_ptr<Executable> executable,
+  CnnEngine(const VectorMath& math, std::shared_ptr<Executable> executable,
             std::unique_ptr<DeviceMemory> memory, std::size_t buffers, const Data& data,
             const StreamOptions& stream)
       : executable_(std::move(executable)),
@@ -43,7 +51,7 @@ class CnnEngine final : public GradientEngine {
         stream_(data, stream) {}
   void stage_next();
 
-  std::unique_ptr<Executable> executable_;
+  std::shared_ptr<Executable> executable_;
   std::unique_ptr<DeviceMemory> memory_;  // of the buffers; null without any
   const VectorMath& math_;
   Vector buffers_;

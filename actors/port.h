@@ -148,7 +148,7 @@ class Port {
   void at_round(std::uint64_t round) const { host_->at_round(round); }
   /// Whether another step may be taken. The boundary between two steps: where a checkpoint finds the
   /// role, if it is asked for one, with its vectors and numbers as the next step will.
-  bool running() const { return host_->running(); }
+  bool running() const { return host_->noted_running(); }
 
   // ---- vectors ----
   /// For what is neither a gradient nor an update: all that a protocol does here is coordination.
@@ -222,20 +222,21 @@ class Port {
   auto pin(Address owner, std::uint32_t slot, std::uint64_t at_least, nanoseconds within) const {
     return detail::Awaiting<PinOp, Pin>{*host_,
                                         {{}, {owner, slot}, at_least, within, {}},
-                                        [](RoleHost&, PinOp& op) { return std::move(op.got); }};
+                                        finish_pin};
   }
   /// The same of a slot of which only `bytes` will be read: what is metered, where that is.
   auto pin_part(Address owner, std::uint32_t slot, std::uint64_t at_least, std::size_t bytes,
                 nanoseconds within) const {
     return detail::Awaiting<PinOp, Pin>{*host_,
                                         {{}, {owner, slot}, at_least, within, {}, bytes},
-                                        [](RoleHost&, PinOp& op) { return std::move(op.got); }};
+                                        finish_pin};
   }
   /// Pins the newest that this node holds, at once; empty when it holds none.
   Pin pin_held(Address owner, std::uint32_t slot) const {
     PinOp op;
     op.slot = {owner, slot};
     host_->start(op);
+    host_->noted(CourseEntry::Kind::held, op);
     return std::move(op.got);
   }
   void prefetch(Address owner, std::uint32_t slot, std::uint64_t at_least) const {
@@ -243,7 +244,7 @@ class Port {
   }
   /// The newest version that this node knows of; it may hold an older one.
   std::uint64_t newest(Address owner, std::uint32_t slot) const {
-    return host_->newest({owner, slot});
+    return host_->noted_newest({owner, slot});
   }
 
   // ---- messages ----
@@ -270,7 +271,7 @@ class Port {
   auto receive(nanoseconds within, std::uint64_t round = 0) const {
     return detail::Awaiting<ReceiveOp, Mail<M>>{
         *host_, {{}, wanted<M>(round), within}, [](RoleHost& host, ReceiveOp& op) {
-          if (op.ok) host.heard(op.got);
+          host.noted(op);
           return Mail<M>(op.ok, op.got);
         }};
   }
@@ -278,7 +279,7 @@ class Port {
   requires(sizeof...(Ms) != 1) auto receive(nanoseconds within, std::uint64_t round = 0) const {
     return detail::Awaiting<ReceiveOp, Envelope<P>>{
         *host_, {{}, wanted<Ms...>(round), within}, [](RoleHost& host, ReceiveOp& op) {
-          if (op.ok) host.heard(op.got);
+          host.noted(op);
           return Envelope<P>(op.ok, op.got);
         }};
   }
@@ -293,14 +294,17 @@ class Port {
   Mail<M> take(std::uint64_t round = 0) const {
     Packet packet;
     const bool ok = host_->take(wanted<M>(round), packet);
-    if (ok) host_->heard(packet);
+    host_->noted(CourseEntry::Kind::took, ok, packet);
     return {ok, packet};
   }
 
   /// Waits, taking nothing.
   auto pause(nanoseconds within) const {
     return detail::Awaiting<ReceiveOp, bool>{
-        *host_, {{}, {0, 0}, within}, [](RoleHost&, ReceiveOp& op) { return op.ok; }};
+        *host_, {{}, {0, 0}, within}, [](RoleHost& host, ReceiveOp& op) {
+          host.noted(op);
+          return op.ok;
+        }};
   }
 
   /// How long to wait for what others do within `steps` steps of theirs: the runtime's to say.
@@ -315,6 +319,10 @@ class Port {
   }
 
  private:
+  static Pin finish_pin(RoleHost& host, PinOp& op) {
+    host.noted(CourseEntry::Kind::pinned, op);
+    return std::move(op.got);
+  }
   template <class... Ms>
   static Wanted wanted(std::uint64_t round) {
     if constexpr (sizeof...(Ms) == 0) return {~0u, round};

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cmath>
 
 #include "paceline/result.h"
@@ -11,7 +12,7 @@ namespace paceline {
 std::uint64_t RoleHost::publish(std::uint32_t index,
                                 const std::function<void(std::span<std::byte>)>& write) {
   complete(index);
-  auto loan = slot(index).loan();
+  auto loan = noted_loan(index);
   if (!loan) {
     count("busy");
     return 0;
@@ -36,7 +37,7 @@ std::uint64_t RoleHost::publish_soon(std::uint32_t index, ConstVector v) {
     return 0;
   }
   if (!may_publish(v)) return 0;
-  auto loan = slot(index).loan();
+  auto loan = noted_loan(index);
   if (!loan) {
     count("busy");
     return 0;
@@ -51,6 +52,12 @@ std::uint64_t RoleHost::publish_soon(std::uint32_t index, ConstVector v) {
   }
   m.finish();
   return std::move(begun.loan).publish();
+}
+
+std::optional<Loan> RoleHost::noted_loan(std::uint32_t index) {
+  auto lent = loan(index);
+  note(CourseEntry::Kind::loaned, index, 0, lent.has_value());
+  return lent;
 }
 
 std::uint64_t RoleHost::complete(std::uint32_t index) {
@@ -74,6 +81,7 @@ bool RoleHost::may_publish(ConstVector v) {
 
 void RoleHost::count_step(double loss) {
   ++steps_;
+  note(CourseEntry::Kind::gradient, 0, 0, std::bit_cast<std::uint64_t>(loss));
   if (std::isfinite(loss) || !begin_again("loss is")) return;
   forget_losses();
   math().fill(g(), 0);
@@ -81,6 +89,7 @@ void RoleHost::count_step(double loss) {
 
 /// What is on its way belongs to what the worker was before.
 void RoleHost::forget_losses() {
+  note(CourseEntry::Kind::began_again, 0, 0, steps_);
   abandon();
   ++begun_again_;
 }

@@ -18,6 +18,7 @@
 //   RH-5 What is visible in a slot has been written in full, whenever the device came to it: a publish
 //        waits for its copy, or is not yet one (publish_soon()). A slot has one loan at a time.
 //   RH-6 A copy that is on its way ends with its role, unpublished: abandon().
+//   RH-7 Whatever the runtime decides for the role passes by noted(), so that a course can hold it.
 #pragma once
 
 #include <chrono>
@@ -26,12 +27,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "paceline/actors/course.h"
 #include "paceline/actors/event.h"
 #include "paceline/actors/packet.h"
 #include "paceline/compute/vector_math.h"
@@ -109,6 +112,8 @@ class RoleHost {
   /// The newest version of a slot that this node knows of.
   virtual std::uint64_t newest(SlotRef slot) const = 0;
   virtual Slot slot(std::uint32_t index) = 0;  ///< its own
+  /// A buffer of an own slot to write to; none while readers hold every other.
+  virtual std::optional<Loan> loan(std::uint32_t index) { return slot(index).loan(); }
   /// Whether the role may take another step: budget and stop flag.
   virtual bool running() = 0;
   virtual void record(const Event& event) = 0;
@@ -118,6 +123,33 @@ class RoleHost {
   virtual nanoseconds now() const = 0;
   /// How long to wait for what others do within `steps` steps of theirs.
   nanoseconds patience(std::uint64_t steps) { return patience_ = allowed(steps); }
+
+  // What the port hands on: the outcome, noted where the run's course is kept.
+  void noted(const ReceiveOp& op) { noted(CourseEntry::Kind::received, op.ok, op.got); }
+  void noted(CourseEntry::Kind kind, bool ok, const Packet& got) {
+    if (ok) heard(got);
+    note(kind, ok ? got.kind : CourseEntry::kNothing, ok ? got.from : 0, ok ? got.round : 0);
+  }
+  void noted(CourseEntry::Kind kind, const PinOp& op) {
+    note(kind, op.slot.index, op.slot.owner.index, op.got.version());
+  }
+  std::uint64_t noted_newest(SlotRef slot) {
+    const std::uint64_t version = newest(slot);
+    note(CourseEntry::Kind::newest, slot.index, slot.owner.index, version);
+    return version;
+  }
+  bool noted_running() {
+    const bool more = running();
+    note(CourseEntry::Kind::running, 0, 0, more);
+    return more;
+  }
+  /// From now on. @param course  outlives the host
+  void keep_course(CourseWriter* course) { course_ = course; }
+  void note(CourseEntry::Kind kind, std::uint32_t word, std::uint32_t other, std::uint64_t value) {
+    if (course_ == nullptr) return;
+    course_->add({kind, static_cast<std::uint8_t>(word),
+                  static_cast<std::uint16_t>(self().index), other, value});
+  }
 
   // Whole-vector work, virtual so that a runtime can account its time; an override calls this one.
   /// Lets `write` fill a buffer of an own slot, and publishes it; of the slot kParameters it sees the
@@ -218,6 +250,7 @@ class RoleHost {
     }
   };
   bool may_publish(ConstVector v);
+  std::optional<Loan> noted_loan(std::uint32_t slot);
   /// Waits for the copy of a slot and publishes it. @return the version; 0 when there is none
   std::uint64_t complete(std::uint32_t slot);
   std::span<std::byte> own_part(std::uint32_t slot, std::span<std::byte> bytes) const;
@@ -230,6 +263,7 @@ class RoleHost {
   const RoleSetup setup_;
   Sgd sgd_;
   Rng rng_;
+  CourseWriter* course_ = nullptr;  // null: nobody keeps it
   std::uint64_t steps_ = 0, rounds_ = 0, begun_again_ = 0;
   nanoseconds patience_{0};  // asked for last
   Vector x_{}, g_{};  // once they are made

@@ -29,6 +29,7 @@
 #include "paceline/actors/summary.h"
 #include "paceline/actors/worker_processes.h"
 #include "paceline/layers/atomic_file.h"
+#include "paceline/layers/checksum.h"
 
 namespace paceline {
 namespace {
@@ -81,6 +82,7 @@ class Ride {
   Result<> finish(double started);
   void count_up();
   bool data_usable();
+  void finish_course(Address best);
   Result<> name_skipped() const;
   void wind_up();
 
@@ -379,6 +381,7 @@ Result<> Ride::finish(double started) {
     }
   }
   data_usable();  // a test of too few images is none
+  finish_course(best);
   count_up();
   PACELINE_TRYV(flush());
   if (failure_.code) return failure_;
@@ -388,6 +391,18 @@ Result<> Ride::finish(double started) {
   PACELINE_TRYV(name_skipped());
   summary_.wall_seconds = wall_seconds() - started;
   return write_file_atomically(options_.directory / "summary.json", summary_json(summary_));
+}
+
+/// The actors have ended, but the recorder.
+void Ride::finish_course(Address best) {
+  if (!context_.course) return;
+  const Pin pin = context_.arenas->slot({best, kParameters}).pin();
+  const std::string_view bytes(reinterpret_cast<const char*>(pin.bytes().data()),
+                               pin.bytes().size());
+  context_.course->add({CourseEntry::Kind::leader, 0, static_cast<std::uint16_t>(best.index),
+                        static_cast<std::uint32_t>(pin.version()), checksum(bytes)});
+  if (const auto finished = context_.course->finish(); !finished && !failure_.code)
+    failure_ = finished.error();
 }
 
 void Ride::count_up() {
@@ -487,6 +502,11 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                                    options.slot_checksums, context.slot_device()));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
+  if (!options.record.empty()) {
+    const CourseHead head{network.layout().hash(), data_hash(data), context.place,
+                          options.options_text};
+    PACELINE_TRY(context.course, CourseWriter::create(options.record, head));
+  }
   if (options.pin) spdlog::info("{}", show_shares(context.processors, context.place));
   return Ride(system, context, node, control, progress).go();
 }

@@ -91,6 +91,10 @@ struct RunOptions {
   bool checkpoints() const { return checkpoint_seconds > 0 || checkpoint_steps > 0; }
   /// Go on from here, in the directory that holds the run so far; null: begin.
   std::shared_ptr<const Checkpoint> resume;
+  /// Gets the run's course (actors/course.h); empty: nobody keeps it. `options_text` goes into it, for
+  /// whoever is to make the same options again.
+  std::filesystem::path record;
+  std::string options_text;
   std::filesystem::path
       directory;  ///< exists and is empty; gets metrics.jsonl, summary.json, leader.safetensors and,
                   ///< where image files were skipped, skipped.txt

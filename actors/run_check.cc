@@ -312,6 +312,24 @@ Result<> check_checkpoints(const RunOptions& o) {
   return success();
 }
 
+/// What is recorded can be lived again in one process, on the processor, from the beginning.
+Result<> check_record(const RunOptions& o) {
+  if (o.record.empty()) return success();
+  if (o.isolation == Isolation::process) {
+    return refusal("--record {} contradicts --isolation process: give --isolation thread",
+                   o.record.string());
+  }
+  if (o.device != "cpu" && o.device != "reference") {
+    return refusal("--record {} contradicts --device {}: give --device cpu", o.record.string(),
+                   o.device);
+  }
+  if (o.resume) {
+    return refusal("--record {} contradicts --resume: a course begins with the run: leave it out",
+                   o.record.string());
+  }
+  return success();
+}
+
 }  // namespace
 
 Result<> check(const RunOptions& options) {
@@ -325,6 +343,7 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_meaning(options));
   PACELINE_TRYV(check_set(options));
   PACELINE_TRYV(check_checkpoints(options));
+  PACELINE_TRYV(check_record(options));
   if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);

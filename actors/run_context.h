@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "paceline/actors/course.h"
 #include "paceline/actors/device_turns.h"
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
@@ -54,6 +55,7 @@ struct RunContext {
   std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
   std::vector<CourierActor> couriers;  ///< by group
   RecorderActor recorder;
+  std::unique_ptr<CourseWriter> course;  ///< null: it is not kept
 
   const StateShape& state(Address role) const {
     static const StateShape none;
@@ -107,11 +109,11 @@ struct RunContext {
   /// election or publish.
   Address leading() const {
     const Rank rank = live.leader.load();
-    const Address best = protocol->has_centre()        ? place.global()
-                         : rank != kNobody             ? place.worker(rank)
+    const Address best = protocol->has_centre()       ? place.global()
+                         : rank != kNobody            ? place.worker(rank)
                          : protocol->shown_on_request ? first_shown()
-                         : place.workers() == 1        ? place.worker(0)
-                                                       : Address{};
+                         : place.workers() == 1       ? place.worker(0)
+                                                      : Address{};
     return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
   }
 

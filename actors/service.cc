@@ -102,6 +102,7 @@ void ServiceHost::resume(std::coroutine_handle<> parked) {
 
 void ServiceHost::end() {
   ended_ = true;
+  note(CourseEntry::Kind::ended, role_.error() != nullptr, 0, 0);
   if (const std::exception_ptr error = role_.error()) try {
       std::rethrow_exception(error);
     } catch (const std::exception& e) {

@@ -164,6 +164,7 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
       reported_steps_ = steps();
       seat_.saved.store(0);
       seat_.gone.store(false);
+      if (seat_.generation.load() > 0) note(CourseEntry::Kind::came_later, 0, 0, steps());
       live_role();
       if (!role_.error()) save(kLastState);
       write_figures();
@@ -176,6 +177,7 @@ EngineEnded WorkerHost::live(const caf::actor& run) {
     record(FaultEvent{0, fmt::format("worker {} ended after {} steps: {}", self().index, steps(),
                                      words(std::current_exception()))});
   }
+  note(CourseEntry::Kind::ended, end.crashed, 0, steps());
   role_ = {};
   abandon();
   engine_.reset();

@@ -1,7 +1,9 @@
 #include "paceline/apps/lab.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -9,6 +11,7 @@
 #include "paceline/apps/interrupt.h"
 #include "paceline/apps/lab_options.h"
 #include "paceline/apps/lab_plot.h"
+#include "paceline/apps/lab_replay.h"
 #include "paceline/apps/option_value.h"
 
 namespace paceline {
@@ -84,9 +87,36 @@ void run_all(const Problem& problem, const std::vector<double>& optimum, std::ve
   work();
 }
 
+/// For a shell.
+std::string for_shell(const std::string& word) {
+  const auto plain = [](unsigned char c) {
+    return std::isalnum(c) ||
+           std::string_view("_./:,=+-").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  return !word.empty() && std::ranges::all_of(word, plain) ? word : "'" + word + "'";
+}
+
+/// The command that makes this one run again.
+std::string command_of(const LabOptions& o, const Job& job) {
+  std::string text = fmt::format("paceline lab --protocols {}", job.options.protocol->name);
+  for (const auto& [name, value] : o.given.options) {
+    static constexpr std::array kOfAll{"protocols", "sweep", "set", "json", "csv", "plot"};
+    if (std::ranges::find(kOfAll, name) != kOfAll.end() || job.swept.contains(name)) continue;
+    text += fmt::format(" --{}{}", name, value.text.empty() ? "" : "=" + for_shell(value.text));
+  }
+  for (const std::string& file : o.given.arguments) text += " " + for_shell(file);
+  for (const char* name : {"lr", "seed"})
+    if (const auto swept = job.swept.find(name); swept != job.swept.end())
+      text += fmt::format(" --{} {}", name, swept->second);
+  std::string set;
+  for (const auto& [key, value] : job.options.settings)
+    set += fmt::format("{}{}={}", set.empty() ? "" : ";", key, value);
+  return set.empty() ? text : text + " --set " + for_shell(set);
+}
+
 Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-Json described(const Job& job) {
+Json described(const LabOptions& o, const Job& job) {
   const TrialResult& r = job.result.value();
   const Sample& end = r.samples.back();
   Json settings = Json::object();
@@ -114,10 +144,11 @@ Json described(const Job& job) {
           {"seed", job.options.seed},
           {"settings", settings},
           {"swept", swept},
-          {"timeouts", r.faults}};
+          {"timeouts", r.faults},
+          {"command", command_of(o, job)}};
 }
 
-void print(const std::vector<Job>& jobs) {
+void print(const LabOptions& o, const std::vector<Job>& jobs) {
   std::size_t width = 8;
   for (const Job& job : jobs) width = std::max(width, job.name().size());
   fmt::print("{:<{}}  {:>10}  {:>12}  {:>12}  {:>15}  {:>12}\n", "run", width, "iterations",
@@ -131,6 +162,13 @@ void print(const std::vector<Job>& jobs) {
                r.diverged      ? "  diverged"
                : r.interrupted ? "  interrupted"
                                : "");
+  }
+  for (const Job& job : jobs) {
+    const TrialResult& r = job.result.value();
+    if (r.diverged || r.faults > 0)
+      fmt::print("{} {}: {}\n", job.name(),
+                 r.diverged ? "diverged" : fmt::format("waited {} times in vain", r.faults),
+                 command_of(o, job));
   }
 }
 
@@ -155,11 +193,11 @@ Result<> experiment(const LabOptions& o, const RunControl& control) {
     if (!job.result)
       return fail(std::errc::invalid_argument, "{}: {}", job.name(), job.result.error().message);
     curves.push_back({job.name(), job.result.value().samples});
-    results.push_back(described(job));
+    results.push_back(described(o, job));
   }
   if (!o.csv.empty()) PACELINE_TRYV(write_csv(o.csv, curves));
   if (!o.plot.empty() && !curves.empty()) PACELINE_TRYV(plot(o.plot, curves));
-  if (!o.json) print(jobs);
+  if (!o.json) print(o, jobs);
   if (!o.json && o.trial.learning_rate == 0)
     fmt::print("step where none is given: 1 / L = {:.6g}\n", 1 / problem.smoothness);
   if (!o.json && o.reference) fmt::print("optimum: {:.12g}\n", problem.value(optimum));
@@ -177,6 +215,7 @@ Result<> experiment(const LabOptions& o, const RunControl& control) {
 }  // namespace
 
 ExitCode lab(const std::vector<std::string>& words) {
+  if (asks_for_replay(words)) return lab_replay(words);
   const auto options = read_lab_options(words);
   if (!options) {
     print_mistake("lab", options.error().message);

@@ -304,6 +304,9 @@ std::vector<OptionName> lab_option_names() {
        "a worker beside --workers, the next free number, that begins then; several by commas"},
       {"detection-ms", "T", "from a crash until others hear of it (default 1)"},
       {"patience-ms", "T", "how long anyone waits for anybody (default 30000)"},
+      {"replay", "FILE",
+       "instead of all this: the course that paceline train --record FILE has kept, taken again "
+       "(see paceline lab --replay FILE --help)"},
       {"help", "", "this list"},
   };
 }
@@ -314,6 +317,7 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   PACELINE_TRY(const CommandLine line, read_command_line(words, names, kMostFiles));
   const GivenOptions& given = line.options;
   LabOptions o;
+  o.given = line;
   o.help = given.contains("help");
   if (o.help) return o;
   PACELINE_TRY(o.protocols, named(given_text(given, "protocols", "")));

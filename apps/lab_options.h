@@ -16,6 +16,7 @@ struct LabOptions {
   TrialOptions trial;  ///< of all; each takes its protocol and its settings
   Settings set;        ///< fixed, for the protocols that know them
   std::vector<std::pair<std::string, std::vector<std::string>>> sweep;  ///< lr, seed or a setting
+  CommandLine given;  ///< all that was said
   bool reference = false, json = false, help = false;
   std::string csv, plot;  ///< files; empty: none
 };

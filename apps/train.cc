@@ -100,6 +100,7 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   const auto ready = resumed ? open_resumed(options, parts.value())
                              : prepare_run_directory(run.directory, config_text(options));
   if (!ready) return refuse("train", ready.error());
+  run.options_text = config_text(options);
   // This very program, even where its file has been replaced meanwhile.
   run.worker_command = {"/proc/self/exe", "worker", "--config",
                         (run.directory / "config.ini").string()};

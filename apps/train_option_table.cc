@@ -265,6 +265,10 @@ const std::vector<Row>& train_option_table() {
       checkpoint_every(),
       count("keep-checkpoints", "checkpoints that are kept, the newest",
             PACELINE_FIELD(run.keep_checkpoints)),
+      silent(text("record", "FILE",
+                  "keep all that decides the run beside its options: paceline lab --replay FILE "
+                  "takes the same course again",
+                  PACELINE_FIELD(run.record))),
       silent(text("run", "DIR", "the run's folder (default runs/DATE-NETWORK-PROTOCOL)",
                   PACELINE_FIELD(run.directory))),
       silent(flag("json", "standard output is the summary alone, as JSON", PACELINE_FIELD(json))),

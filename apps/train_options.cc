@@ -187,6 +187,10 @@ Result<TrainOptions> parse_train_options(std::span<const std::string> arguments,
     options.resume = resume->second.text;
     PACELINE_TRYV(add_resumed(chosen, options.resume, names));
     options.run.directory = options.resume;
+    if (chosen.contains("record"))
+      return fail(std::errc::invalid_argument,
+                  "{} contradicts --resume {}: a course begins with the run: leave it out",
+                  chosen.at("record").origin, options.resume);
   } else if (const auto file = chosen.find("config"); file != chosen.end()) {
     PACELINE_TRY(GivenOptions lines, read_ini(file->second.text, names));
     PACELINE_TRYV(add_behind(chosen, std::move(lines)));

@@ -21,6 +21,8 @@ struct Schedule {
   double warm_up = 0;                            ///< until then the rate grows linearly from 0
   std::vector<double> milestones = {0.5, 0.75};  ///< ascending; of Annealing::steps
   double factor = 0.1;                           ///< of Annealing::steps
+
+  bool constant() const { return annealing == Annealing::constant && warm_up == 0; }
 };
 
 class LearningRate {

@@ -34,6 +34,7 @@
 #define XXH_INLINE_ALL  // header only: nothing for consumers to link
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <thread>
@@ -191,6 +192,11 @@ std::optional<Loan> Slot::loan() const {
   }
   words_->busy.fetch_add(1);
   return std::nullopt;
+}
+
+std::size_t Slot::pins() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(words_->pin_words(), [](const Word& word) { return word.load() != 0; }));
 }
 
 Pin Slot::pin() const {

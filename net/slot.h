@@ -101,6 +101,7 @@ class Slot {
   /// @pre this process has the buffers: of a slot for later, since Arena::reserve() or open()
   std::optional<Loan> loan() const;
   Pin pin() const;
+  std::size_t pins() const;  ///< how many there are at the moment, anybody's
   SlotDamage damage() const;
 
   /// For readers that have no pin of their own (SL-5): the version that a buffer holds now, 0 for
