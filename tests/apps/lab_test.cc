@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 #include "apps/running_command.h"
@@ -130,6 +131,68 @@ TEST(BenchSimulation, UnknownPointsAndSegmentsAreOneClearMessage) {
   EXPECT_THAT(mistake({"bench", "simulation", "--points", "grow"}), HasSubstr("growth"));
   EXPECT_THAT(mistake({"bench", "simulation", "--peer", "/paceline.none"}),
               HasSubstr("/paceline.none"));
+}
+
+TEST(Lab, ARunThatDivergesPrintsTheCommandThatMakesItAgain) {
+  const std::vector<std::string> words = {
+      "lab", "--protocols", "lsgd,easgd", "--objective", "quadratic",      "--workers",
+      "4",   "--groups",    "2",          "--sweep",     "seed=7,8;tau=2", "--lr",
+      "30",  "--json"};
+  const auto all = nlohmann::json::parse(run_paceline(words).output).at("results");
+  const auto& first = all.at(0);
+  ASSERT_TRUE(first.at("diverged").get<bool>());
+  std::vector<std::string> again;
+  std::istringstream text(first.at("command").get<std::string>());
+  for (std::string word; text >> word;) again.push_back(word);
+  EXPECT_EQ(again.front(), "paceline");
+  again.erase(again.begin());
+  for (std::string& word : again) std::erase(word, '\'');
+  EXPECT_THAT(run_paceline(again).output, HasSubstr("lsgd diverged: paceline lab"));
+  again.push_back("--json");
+  auto alone = nlohmann::json::parse(run_paceline(again).output).at("results").at(0);
+  for (const char* key : {"iterations", "bytes", "virtual_seconds", "seed", "settings"})
+    EXPECT_EQ(alone.at(key), first.at(key)) << key;
+}
+
+// The run's own files are the witness: what is replayed is saved beside them.
+TEST(Lab, ReplaysARecordedRunToItsBits) {
+  const TemporaryFolder folder;
+  const std::string course = folder / "course", run = folder / "run", saved = folder / "saved";
+  const Outcome trained = run_paceline({"train",
+                                        "--data",
+                                        "synthetic:train=256,test=64",
+                                        "--network",
+                                        "lenet",
+                                        "--workers",
+                                        "4",
+                                        "--groups",
+                                        "2",
+                                        "--batch",
+                                        "16",
+                                        "--steps",
+                                        "20",
+                                        "--tau",
+                                        "2",
+                                        "--tau-global",
+                                        "4",
+                                        "--quiet",
+                                        "--record",
+                                        course,
+                                        "--run",
+                                        run});
+  ASSERT_EQ(trained.exit_code, 0) << trained.errors;
+  const Outcome again = run_paceline({"lab", "--replay", course, "--json", "--save", saved});
+  ASSERT_EQ(again.exit_code, 0) << again.errors << again.output;
+  const auto result = nlohmann::json::parse(again.output);
+  EXPECT_TRUE(result.at("same_bits").get<bool>()) << result;
+  EXPECT_EQ(result.at("steps"), 80);
+  EXPECT_THAT(mistake({"lab", "--replay", course, "--data", "synthetic:train=300,test=64"}),
+              HasSubstr("other data"));
+  EXPECT_THAT(mistake({"lab", "--replay", run + "/summary.json"}), HasSubstr("is no course"));
+  std::filesystem::resize_file(course, std::filesystem::file_size(course) - 100);
+  EXPECT_THAT(mistake({"lab", "--replay", course}), HasSubstr("is cut off"));
+  EXPECT_THAT(mistake({"train", "--record", course, "--isolation", "process"}),
+              HasSubstr("--isolation thread"));
 }
 
 TEST(Protocols, AreListedWithPaperOptionsAndBytes) {
