@@ -66,7 +66,6 @@ struct Protocol {
   /// A worker's first slot is the runtime's to publish, until the worker ends: at a boundary between
   /// two steps, when somebody wants to see its parameters.
   bool shown_on_request = false;
-  bool sequential = false;      ///< one worker alone
   bool simulated_only = false;  ///< not for real training
   /// The names that hyper() knows.
   std::vector<std::string> (*setting_names)();
