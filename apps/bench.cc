@@ -40,7 +40,7 @@ std::vector<OptionName> option_names(const std::string& kind) {
              {"decode-threads", "N", "(default 1)"}};
   }
   if (kind == "fabric") {
-    names = {{"fabric", "NAME[,NAME]", "tcp, shared_memory (default: all that need no address)"},
+    names = {{"fabric", "NAME[,NAME]", "tcp, shared_memory, verbs (default: the first two)"},
              {"largest", "N", "bytes of the largest slot (default 268435456)"},
              {"here", "ADDRESS", "where this process listens (default: anywhere on this host)"},
              {"there", "ADDRESS", "where the other process listens"}};

@@ -2,6 +2,7 @@
 #include "paceline/apps/doctor_rdma.h"
 #include "paceline/apps/finding.h"
 #include "paceline/apps/named_fabric.h"
+#include "paceline/net/verbs/verbs_fabric.h"
 
 namespace paceline {
 namespace {
@@ -14,6 +15,16 @@ Finding loopback_finding(const std::string& subject, const std::string& name,
           fmt::format("read 16 MiB from itself at {:.2f} GB/s", rate.value() / 1e9), ""};
 }
 
+/// Between two arenas of this process: on the way that `paceline train` takes to other nodes.
+Finding rdma_loopback(const RdmaAddress& place) {
+  FabricOptions options;
+  options.listen = place.address + ":0";
+  options.reach = FabricOptions::Reach::network;  // for a moment, and with a token nobody knows
+  return loopback_finding(fmt::format("fabric verbs, {}", place.address), "verbs", options,
+                          "what is said above of RDMA and memlock; rdma link, ibv_devinfo -v and "
+                          "ip route get show the way");
+}
+
 }  // namespace
 
 std::vector<Finding> examine_fabrics() {
@@ -22,6 +33,7 @@ std::vector<Finding> examine_fabrics() {
   const auto devices = rdma_devices();
   for (Finding& finding : rdma_findings(devices, rdma_surroundings()))
     findings.push_back(std::move(finding));
+  for (const RdmaAddress& place : rdma_addresses()) findings.push_back(rdma_loopback(place));
   return findings;
 }
 

@@ -168,12 +168,7 @@ std::vector<Finding> rdma_findings(const Result<std::vector<RdmaDevice>>& device
                                    const RdmaSurroundings& around) {
   std::vector<Finding> findings;
   if (!devices) {
-    findings.push_back(
-        devices.error().code == std::errc::function_not_supported
-            ? Finding{"rdma", around.kernel_devices.empty() ? Mark::note : Mark::warn,
-                      "this build is without RDMA: other nodes are reached over TCP",
-                      "apt-get install libibverbs-dev librdmacm-dev, then build again"}
-            : Finding{"rdma", Mark::warn, devices.error().message, "modprobe ib_uverbs"});
+    findings.push_back({"rdma", Mark::warn, devices.error().message, "modprobe ib_uverbs"});
   } else if (devices.value().empty()) {
     findings.push_back(no_device(around));
   } else {

@@ -6,17 +6,19 @@
 
 #include "paceline/net/shared_memory/shared_memory_fabric.h"
 #include "paceline/net/tcp/tcp_fabric.h"
+#include "paceline/net/verbs/verbs_fabric.h"
 
 namespace paceline {
 
 const std::vector<std::string>& fabric_names() {
-  static const std::vector<std::string> names{"tcp", "shared_memory"};
+  static const std::vector<std::string> names{"tcp", "shared_memory", "verbs"};
   return names;
 }
 
 Result<std::unique_ptr<Fabric>> open_named_fabric(const std::string& name, Arena& arena,
                                                   FabricOptions options) {
   if (name == "tcp") return TcpFabric::open(arena, std::move(options));
+  if (name == "verbs") return VerbsFabric::open(arena, std::move(options));
   if (name == "shared_memory") return SharedMemoryFabric::open(arena, std::move(options));
   return fail(std::errc::invalid_argument, "no fabric '{}'; there are {}", name,
               fmt::join(fabric_names(), ", "));

@@ -34,8 +34,7 @@ struct RdmaDevice {
   Error error;  ///< why nothing but the name is known; no code: it is
 };
 
-/// @return function_not_supported where this build is without RDMA; what the system says. No device
-/// at all is an empty list
+/// @return what the system says; no device at all is an empty list
 Result<std::vector<RdmaDevice>> rdma_devices();
 
 }  // namespace paceline

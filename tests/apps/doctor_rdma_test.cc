@@ -39,12 +39,6 @@ TEST(DoctorRdma, WithoutDevicesOneLineSaysSo) {
   EXPECT_EQ(none[0].mark, Mark::note);
   EXPECT_THAT(none[0].found, HasSubstr("over TCP"));
   EXPECT_THAT(none[0].remedy, HasSubstr("rdma link add"));
-
-  const Result<std::vector<RdmaDevice>> absent = fail(std::errc::function_not_supported, "absent");
-  const auto without = rdma_findings(absent, {});
-  EXPECT_EQ(without[0].mark, Mark::note);
-  EXPECT_THAT(without[0].remedy, HasSubstr("libibverbs-dev"));
-  EXPECT_EQ(rdma_findings(absent, {.kernel_devices = {"mlx5_0"}})[0].mark, Mark::warn);
 }
 
 TEST(DoctorRdma, ADeviceThatOnlyTheKernelSeesLacksItsProvider) {

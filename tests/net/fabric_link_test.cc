@@ -83,6 +83,7 @@ class FabricLink : public testing::TestWithParam<std::string> {
     if (GetParam() == "verbs") {
       const char* const command = std::getenv("PACELINE_RDMA_LINK");
       if (command == nullptr) GTEST_SKIP() << "needs the link of tools/rdma_guest/run";
+      if (const auto why = why_not("verbs"); !why.empty()) GTEST_SKIP() << why;
       link_ = std::make_unique<GuestLink>(command);
     } else {
       auto link = std::make_unique<NamespaceLink>();
