@@ -62,7 +62,8 @@ class NamespaceLink final : public Link {
   bool made_ = false;
 };
 
-/// The guest's, from its device a0 to b0.
+/// The guest's, from its device a0 to b0. Cut on its way: when the interface itself was down, no
+/// request for a connection is answered over rxe any more.
 class GuestLink final : public Link {
  public:
   explicit GuestLink(std::string command) : command_(std::move(command)) {}
@@ -70,8 +71,8 @@ class GuestLink final : public Link {
     return {PACELINE_FABRIC_PEER, "verbs", "host", "10.9.0.2:0"};
   }
   std::string near_end() const override { return "10.9.0.1:0"; }
-  void down() const override { ASSERT_TRUE(succeeds(command_ + " down")); }
-  void up() const override { ASSERT_TRUE(succeeds(command_ + " up")); }
+  void down() const override { ASSERT_TRUE(succeeds(command_ + " cut")); }
+  void up() const override { ASSERT_TRUE(succeeds(command_ + " mend")); }
 
  private:
   const std::string command_;
@@ -200,6 +201,33 @@ TEST_P(FabricLink, ADeadlinePassesWhileTheLinkIsDown) {
       peer = again.value();
   }
   ADD_FAILURE() << "nothing arrives";
+}
+
+// FA-1, FA-7. By itself and last in the guest, which answers no request for a connection afterwards.
+TEST(VerbsLink, AnInterfaceThatGoesDownIsTheLossOfWhoWasBehindIt) {
+  const char* const command = std::getenv("PACELINE_RDMA_LINK");
+  if (command == nullptr || !why_not("verbs").empty())
+    GTEST_SKIP() << "needs the link of tools/rdma_guest/run";
+  const GuestLink link(command);
+  Peer host(link.host());
+  FabricOptions options;
+  options.listen = link.near_end();
+  options.reach = FabricOptions::Reach::network;
+  options.lost_after = milliseconds(1500);
+  Side side("verbs", fabric_peer_shapes(), options);
+  const PeerId peer = side.connect(host.line());
+  ASSERT_TRUE(arrives(side, peer, in_time()));
+  ASSERT_TRUE(succeeds(std::string(command) + " down"));
+  const auto arrival =
+      read_and_wait(side.fabric(), peer, RemoteSlot::newest(1), side.loan(1), in_time());
+  ASSERT_FALSE(arrival);
+  EXPECT_EQ(arrival.error().code, std::errc::not_connected) << arrival.error().message;
+  const auto lost = side.events().next(PeerEvent::Kind::lost);
+  ASSERT_TRUE(lost);
+  EXPECT_EQ(lost->peer, peer);
+  std::cout << lost->error.message << std::endl;
+  side.loan(1);
+  EXPECT_TRUE(succeeds(std::string(command) + " up"));
 }
 
 }  // namespace
