@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <vector>
 
 #include "paceline/apps/bench_data.h"
@@ -13,6 +14,7 @@
 #include "paceline/apps/bench_step.h"
 #include "paceline/apps/given_network.h"
 #include "paceline/apps/given_options.h"
+#include "paceline/apps/named_fabric.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/precision_words.h"
 #include "paceline/apps/readable_json.h"
@@ -38,10 +40,14 @@ std::vector<OptionName> option_names(const std::string& kind) {
              {"batch", "N", "images of a batch (default 64)"},
              {"decode-threads", "N", "(default 1)"}};
   }
-  if (kind == "fabric") names = {{"largest", "N", "bytes of the largest slot (default 268435456)"}};
-  if (kind == "simulation") {
+  if (kind == "simulation")
     names = {{"points", "rounds|events|growth", "which (default: all)"},
              {"plot", "PREFIX", "PREFIX-seconds.svg and PREFIX-bytes.svg of growth, by gnuplot"}};
+  if (kind == "fabric") {
+    names = {{"fabric", "NAME[,NAME]", "tcp, shared_memory, verbs (default: the first two)"},
+             {"largest", "N", "bytes of the largest slot (default 268435456)"},
+             {"here", "ADDRESS", "where this process listens (default: anywhere on this host)"},
+             {"there", "ADDRESS", "where the other process listens"}};
   }
   names.push_back({"json", "", "standard output is JSON alone"});
   names.push_back({"help", "", "this list"});
@@ -69,9 +75,18 @@ Result<nlohmann::json> measure_data(const GivenOptions& given) {
 }
 
 Result<nlohmann::json> measure_fabric(const GivenOptions& given) {
-  constexpr std::uint64_t kLargest = std::uint64_t{256} << 20;
-  PACELINE_TRY(const std::uint64_t largest, given_count(given, "largest", kLargest, kLargest));
-  return bench_fabric(largest);
+  FabricBenchOptions options;
+  PACELINE_TRY(options.largest_bytes,
+               given_count(given, "largest", options.largest_bytes, options.largest_bytes));
+  std::istringstream names(given_text(given, "fabric", "tcp,shared_memory"));
+  for (std::string name; std::getline(names, name, ',');) {
+    if (const auto known = parse_word(name, fabric_names()); !known)
+      return fail(known.error().code, "--fabric {}", known.error().message);
+    options.fabrics.push_back(std::move(name));
+  }
+  options.here = given_text(given, "here", "");
+  options.there = given_text(given, "there", "");
+  return bench_fabric(options);
 }
 
 Result<nlohmann::json> measure_simulation(const GivenOptions& given) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <future>
 #include <memory>
@@ -11,9 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "paceline/apps/named_fabric.h"
 #include "paceline/net/child_process.h"
-#include "paceline/net/shared_memory/shared_memory_fabric.h"
-#include "paceline/net/tcp/tcp_fabric.h"
 
 namespace paceline {
 namespace {
@@ -24,6 +24,8 @@ using std::chrono::seconds;
 constexpr const char* kTokenVariable = "PACELINE_FABRIC_TOKEN";
 constexpr std::size_t kSizes[] = {8,       4 << 10,  64 << 10, 1 << 20,
                                   4 << 20, 16 << 20, 64 << 20, 256 << 20};
+constexpr std::size_t kLanes = 8;  // reads that are under way together, each into a slot of its own
+constexpr std::size_t kLargestOfLanes = 1 << 20;
 constexpr int kLetters = 2'000;
 constexpr int kFewestReads = 5;
 constexpr milliseconds kLongEnough{700};  // of reads of one size
@@ -31,21 +33,29 @@ constexpr seconds kPatience{30};
 
 Deadline in_time() { return FabricClock::now() + kPatience; }
 
-/// Every size to the largest, and a mailbox.
+std::vector<std::size_t> sizes_to(std::size_t largest) {
+  std::vector<std::size_t> sizes;
+  std::ranges::copy_if(kSizes, std::back_inserter(sizes),
+                       [&](std::size_t bytes) { return bytes <= largest; });
+  return sizes;
+}
+
+/// Every size to the largest, then the further lanes of those that have some; a mailbox.
 ArenaOptions shapes(const std::string& name, std::size_t largest) {
   ArenaOptions options;
   options.name = name;
-  for (const std::size_t bytes : kSizes)
-    if (bytes <= largest) options.slots.push_back({bytes});
+  for (const std::size_t bytes : sizes_to(largest)) options.slots.push_back({bytes});
+  for (const std::size_t bytes : sizes_to(std::min(largest, kLargestOfLanes)))
+    options.slots.insert(options.slots.end(), kLanes - 1, {bytes});
   options.mailboxes = {{1 << 10}};
   return options;
 }
 
-Result<std::unique_ptr<Fabric>> open_fabric(const std::string& kind, Arena& arena,
-                                            FabricOptions options) {
-  if (kind == "tcp") return TcpFabric::open(arena, std::move(options));
-  if (kind == "shared_memory") return SharedMemoryFabric::open(arena, std::move(options));
-  return fail(std::errc::invalid_argument, "no fabric '{}'", kind);
+FabricOptions listening_at(const std::string& address) {
+  FabricOptions options;
+  options.listen = address;
+  if (!address.empty()) options.reach = FabricOptions::Reach::network;
+  return options;
 }
 
 double seconds_since(Deadline start) {
@@ -87,19 +97,89 @@ Result<nlohmann::json> read_figures(Fabric& fabric, PeerId peer, Slot slot, std:
                         {"bytes_per_second", static_cast<double>(slot.bytes()) / time}};
 }
 
-Result<nlohmann::json> measure(const std::string& kind, std::size_t largest) {
+/// Reads of one slot of the peer, into several here at a time.
+class Lanes {
+ public:
+  Lanes(Fabric& fabric, PeerId peer, std::uint32_t from, std::vector<Slot> into)
+      : fabric_(fabric), peer_(peer), from_(from), into_(std::move(into)) {}
+
+  Result<double> bytes_per_second() {
+    end_ = FabricClock::now() + kLongEnough;
+    const auto start = FabricClock::now();
+    under_way_ = into_.size();
+    for (std::size_t lane = 0; lane < into_.size(); ++lane) read(lane);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return under_way_ == 0; });  // each has a deadline
+    if (error_.code) return error_;
+    return static_cast<double>(bytes_) / seconds_since(start);
+  }
+
+ private:
+  void read(std::size_t lane) {
+    fabric_.read(peer_, RemoteSlot::newest(from_), std::move(*into_[lane].loan()), in_time(),
+                 [this, lane](Result<Arrival> arrival) { arrived(lane, std::move(arrival)); });
+  }
+  /// On a thread of the fabric, which goes on with the next read at once.
+  void arrived(std::size_t lane, Result<Arrival> arrival) {
+    if (arrival) std::move(arrival.value().loan).publish();
+    std::unique_lock lock(mutex_);
+    if (arrival)
+      bytes_ += into_[lane].bytes();
+    else
+      error_ = arrival.error();
+    if (!error_.code && FabricClock::now() < end_) {
+      lock.unlock();
+      return read(lane);
+    }
+    --under_way_;
+    changed_.notify_one();
+  }
+
+  Fabric& fabric_;
+  const PeerId peer_;
+  const std::uint32_t from_;
+  const std::vector<Slot> into_;
+  Deadline end_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t under_way_ = 0;
+  std::uint64_t bytes_ = 0;
+  Error error_;
+};
+
+Result<nlohmann::json> all_read_figures(Fabric& fabric, PeerId peer, const Arena& arena,
+                                        std::size_t largest) {
+  const auto sizes = sizes_to(largest);
+  nlohmann::json reads = nlohmann::json::array();
+  for (std::uint32_t i = 0; i < sizes.size(); ++i) {
+    PACELINE_TRY(nlohmann::json row, read_figures(fabric, peer, arena.slot(i), i));
+    if (sizes[i] <= kLargestOfLanes) {
+      std::vector<Slot> into{arena.slot(i)};
+      for (std::size_t lane = 0; lane < kLanes - 1; ++lane)
+        into.push_back(arena.slot(sizes.size() + i * (kLanes - 1) + lane));
+      PACELINE_TRY(row["bytes_per_second_of_eight"],
+                   Lanes(fabric, peer, i, std::move(into)).bytes_per_second());
+    }
+    reads.push_back(std::move(row));
+  }
+  return reads;
+}
+
+Result<nlohmann::json> measure(const std::string& kind, const FabricBenchOptions& given) {
+  const std::size_t largest = given.largest_bytes;
   PACELINE_TRY(Arena arena, Arena::create(shapes("bench-fabric", largest)));
   std::promise<PeerId> arrived;
   std::once_flag once;
-  FabricOptions options;
+  FabricOptions options = listening_at(given.here);
   options.token = FabricToken::random();
   options.on_event = [&](const PeerEvent& event) {
     if (event.kind == PeerEvent::Kind::arrived)
       std::call_once(once, [&] { arrived.set_value(event.peer); });
   };
-  PACELINE_TRY(const auto fabric, open_fabric(kind, arena, options));
-  const std::string peer_words = fmt::format("{} {} {} {} {}", kind, fabric->address(), largest,
-                                             this_process().pid, this_process().start_time);
+  PACELINE_TRY(const auto fabric, open_named_fabric(kind, arena, options));
+  const std::string peer_words =
+      fmt::format("{} {} {} {} {} {}", kind, fabric->address(), largest, this_process().pid,
+                  this_process().start_time, given.there);
   PACELINE_TRY(const ChildProcess child,
                ChildProcess::start({"/proc/self/exe", "bench", "fabric", "--peer", peer_words},
                                    {std::string(kTokenVariable) + "=" + options.token.text()}));
@@ -107,21 +187,17 @@ Result<nlohmann::json> measure(const std::string& kind, std::size_t largest) {
   if (peer.wait_for(kPatience) != std::future_status::ready)
     return fail(std::errc::timed_out, "the other process does not connect over {}", kind);
   const PeerId other = peer.get();
-  nlohmann::json reads = nlohmann::json::array();
-  for (std::uint32_t i = 0; i < arena.slots(); ++i) {
-    PACELINE_TRY(nlohmann::json row, read_figures(*fabric, other, arena.slot(i), i));
-    reads.push_back(std::move(row));
-  }
+  PACELINE_TRY(nlohmann::json reads, all_read_figures(*fabric, other, arena, largest));
   PACELINE_TRY(const double letter, letter_seconds(*fabric, other));
   return nlohmann::json{{"fabric", kind}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
 }
 
 }  // namespace
 
-Result<nlohmann::json> bench_fabric(std::size_t largest) {
+Result<nlohmann::json> bench_fabric(const FabricBenchOptions& options) {
   nlohmann::json results = nlohmann::json::array();
-  for (const char* kind : {"tcp", "shared_memory"}) {
-    auto row = measure(kind, largest);
+  for (const std::string& kind : options.fabrics) {
+    auto row = measure(kind, options);
     Arena::sweep();  // the other process, which hosts an arena, was killed
     if (!row) return row.error();
     results.push_back(std::move(row).value());
@@ -132,12 +208,13 @@ Result<nlohmann::json> bench_fabric(std::size_t largest) {
 
 Error answer_bench_fabric(const std::string& peer) {
   std::istringstream words(peer);
-  std::string kind, address;
+  std::string kind, address, listen;
   std::size_t largest = 0;
   ProcessIdentity parent;
   const char* token = std::getenv(kTokenVariable);
   if (!(words >> kind >> address >> largest >> parent.pid >> parent.start_time) || token == nullptr)
     return fail(std::errc::invalid_argument, "'{}' is no peer of paceline bench fabric", peer);
+  words >> listen;  // or anywhere
   if (const auto bound = die_with_parent(parent); !bound) return bound.error();
   auto arena = Arena::create(shapes("bench-fabric", largest));
   if (!arena) return arena.error();
@@ -146,11 +223,11 @@ Error answer_bench_fabric(const std::string& peer) {
     std::ranges::fill(loan->bytes(), std::byte{1});
     std::move(*loan).publish();
   }
-  FabricOptions options;
+  FabricOptions options = listening_at(listen);
   const auto secret = FabricToken::from_text(token);
   if (!secret) return secret.error();
   options.token = secret.value();
-  const auto fabric = open_fabric(kind, arena.value(), options);
+  const auto fabric = open_named_fabric(kind, arena.value(), options);
   if (!fabric) return fabric.error();
   if (const auto connected = fabric.value()->connect(address, in_time()); !connected)
     return connected.error();

@@ -56,6 +56,7 @@ ExitCode doctor(std::span<const std::string> arguments) {
   const auto json = given_switch(line.value().options, "json");
   if (!json) return refuse("doctor", json.error());
   std::vector<Finding> findings = examine_machine();
+  std::ranges::move(examine_fabrics(), std::back_inserter(findings));
   std::ranges::move(examine_software(), std::back_inserter(findings));
   const bool usable = std::ranges::none_of(
       findings, [](const Finding& finding) { return finding.mark == Mark::fail; });

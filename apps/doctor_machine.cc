@@ -3,7 +3,6 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -162,15 +161,6 @@ Finding examine_shared_memory() {
   return {"/dev/shm", Mark::ok, found + "; an arena was made and removed", ""};
 }
 
-Finding examine_locked_memory() {
-  rlimit limit{};
-  getrlimit(RLIMIT_MEMLOCK, &limit);
-  if (limit.rlim_cur == RLIM_INFINITY) return {"memlock", Mark::ok, "unlimited", ""};
-  return {"memlock", Mark::note,
-          fmt::format("{}: enough for one machine", readable_bytes(double(limit.rlim_cur))),
-          "ulimit -l unlimited, before RDMA is used between machines"};
-}
-
 Finding examine_huge_pages() {
   const std::string modes = first_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
   const std::size_t begin = modes.find('['), end = modes.find(']');
@@ -232,9 +222,8 @@ double available_memory() {
 }
 
 std::vector<Finding> examine_machine() {
-  return {examine_processor(),     examine_cores(),         examine_memory(),
-          examine_shared_memory(), examine_locked_memory(), examine_huge_pages(),
-          examine_pidfd(),         examine_death_signal(),  examine_futex()};
+  return {examine_processor(),  examine_cores(), examine_memory(),       examine_shared_memory(),
+          examine_huge_pages(), examine_pidfd(), examine_death_signal(), examine_futex()};
 }
 
 }  // namespace paceline

@@ -23,6 +23,7 @@ struct Finding {
 
 // The families of examinations; each changes nothing that outlives it.
 std::vector<Finding> examine_machine();   ///< processor, memory, shared memory, limits
+std::vector<Finding> examine_fabrics();   ///< between nodes: TCP, RDMA and what it needs
 std::vector<Finding> examine_software();  ///< backends, libraries, folders
 
 /// Bytes that this process can still get, as far as the system tells.

@@ -20,8 +20,8 @@ TEST(Command, HelpAndVersionArePrintedAndSucceed) {
   EXPECT_THAT(help.output, HasSubstr("paceline doctor"));
   EXPECT_EQ(version.exit_code, 0);
   EXPECT_THAT(version.output, ::testing::MatchesRegex("paceline [0-9.]+\n"));
-  for (const char* command : {"train", "eval", "inspect", "bench", "doctor", "workers", "lab",
-                              "protocols"}) {
+  for (const char* command :
+       {"train", "eval", "inspect", "bench", "doctor", "workers", "lab", "protocols"}) {
     const Outcome outcome = run_paceline({"help", command});
     EXPECT_EQ(outcome.exit_code, 0) << command;
     EXPECT_THAT(outcome.output, HasSubstr(std::string("paceline ") + command));
@@ -58,9 +58,9 @@ TEST(Command, DoctorSaysWhatTrainingNeeds) {
                 ::testing::AnyOf("ok", "note", "warn", "fail"));
     EXPECT_FALSE(finding.at("found").get<std::string>().empty());
   }
-  for (const char* subject :
-       {"processor", "cores", "memory", "/dev/shm", "memlock", "huge pages", "device cpu",
-        "device cuda", "libraries", "run folder", "pidfd", "PR_SET_PDEATHSIG", "futex"}) {
+  for (const char* subject : {"processor", "cores", "memory", "/dev/shm", "huge pages",
+                              "fabric tcp", "memlock", "device cpu", "device cuda", "libraries",
+                              "run folder", "pidfd", "PR_SET_PDEATHSIG", "futex"}) {
     EXPECT_THAT(subjects, ::testing::Contains(subject));
   }
   EXPECT_THAT(run_paceline({"doctor"}).output, HasSubstr("This machine can"));

@@ -1,5 +1,6 @@
 // The other process in the tests of fabrics: killed or stopped at any moment.
-//   fabric_peer KIND host           an arena of two slots and a mailbox; prints its address
+//   fabric_peer KIND host [WHERE]   an arena of two slots and a mailbox; prints its address. WHERE:
+//                                   an address that others than this host reach
 //   fabric_peer KIND read ADDRESS   connects, prints "connected", and reads slot 0 for ever; ends
 //                                   with 3 when what came is torn, with 4 when the other side ends
 // Slot 0 of the host is published for ever, slot 1 once; whatever comes into the mailbox is thrown
@@ -17,8 +18,11 @@
 namespace paceline {
 namespace {
 
-int host(const std::string& kind) {
-  Side side(kind, fabric_peer_shapes());
+int host(const std::string& kind, const std::string& where) {
+  FabricOptions options;
+  options.listen = where;
+  if (!where.empty()) options.reach = FabricOptions::Reach::network;
+  Side side(kind, fabric_peer_shapes(), options);
   {
     Loan loan = side.loan(1);
     fill_with_version(loan.bytes(), 1);
@@ -55,7 +59,8 @@ int read(const std::string& kind, const std::string& address) {
 int main(int count, char** arguments) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   setenv("PACELINE_RDMA_OTHER", "1", 1);  // the first device is the test's
-  if (count == 3 && arguments[2] == std::string("host")) return paceline::host(arguments[1]);
+  if ((count == 3 || count == 4) && arguments[2] == std::string("host"))
+    return paceline::host(arguments[1], count == 4 ? arguments[3] : "");
   if (count == 4 && arguments[2] == std::string("read"))
     return paceline::read(arguments[1], arguments[3]);
   return 2;
