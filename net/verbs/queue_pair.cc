@@ -1,5 +1,6 @@
 #include "paceline/net/verbs/queue_pair_internal.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cstring>
 #include <utility>
@@ -8,8 +9,10 @@ namespace paceline {
 namespace {
 
 constexpr std::uint32_t kMostSilent = VerbsDevice::kSends / 4;
-constexpr std::uint32_t kInline = 256;       // wanted: a whole frame
-constexpr std::uint8_t kNotReadyTimer = 12;  // 0.64 ms
+constexpr std::uint32_t kInline = 256;  // wanted: a whole frame
+constexpr std::uint8_t kRetries = 7;
+constexpr std::uint8_t kNotReadyRetries = 6;  // 7 would be for ever
+constexpr std::uint8_t kNotReadyTimer = 12;   // 0.64 ms
 
 }  // namespace
 
@@ -28,23 +31,72 @@ Result<> QueuePair::set_up() {
   wanted.cap.max_send_wr = VerbsDevice::kSends;
   wanted.cap.max_send_sge = 1;
   wanted.cap.max_inline_data = kInline;
-  if (rdma_create_qp(id_.get(), device_.domain(), &wanted) != 0) {
+  pair_.reset(ibv_create_qp(device_.domain(), &wanted));
+  if (pair_ == nullptr) {
     wanted.cap.max_inline_data = 0;  // frames are copied to registered memory anyway
-    if (rdma_create_qp(id_.get(), device_.domain(), &wanted) != 0)
-      return fail_errno(errno, "no queue pair on {}", device_.name());
+    pair_.reset(ibv_create_qp(device_.domain(), &wanted));
   }
+  if (pair_ == nullptr) return fail_errno(errno, "no queue pair on {}", device_.name());
   most_inline_ = wanted.cap.max_inline_data;
-  number_ = id_->qp->qp_num;
+  number_ = pair_->qp_num;
   own_id_ = device_.remember(*this);
   id_->context = this;
-  // rdma_cm would let everybody read: VB-1.
-  ibv_qp_attr none = {};
-  none.qp_state = IBV_QPS_INIT;
-  none.qp_access_flags = 0;
-  none.port_num = id_->port_num;
-  if (const int error = ibv_modify_qp(
-          id_->qp, &none, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
-    return fail_errno(error, "a queue pair of {} cannot be closed to reads", device_.name());
+  return go_to(IBV_QPS_INIT);
+}
+
+/// rdma_cm knows the path; what may be done through it is ours to say: it would let everybody read and
+/// write from the first moment (VB-1).
+Result<> QueuePair::go_to(ibv_qp_state state) {
+  ibv_qp_attr wanted = {};
+  wanted.qp_state = state;
+  int which = 0;
+  if (rdma_init_qp_attr(id_.get(), &wanted, &which) != 0)
+    return fail_errno(errno, "rdma_cm knows no path on {}", device_.name());
+  wanted.qp_access_flags = 0;
+  wanted.min_rnr_timer = kNotReadyTimer;
+  if (state == IBV_QPS_RTR) wanted.max_dest_rd_atomic = answered_;
+  if (state == IBV_QPS_RTS) wanted.max_rd_atomic = asked_;
+  if (const int error = ibv_modify_qp(pair_.get(), &wanted, which))
+    return fail_errno(error, "a queue pair of {} cannot be brought up", device_.name());
+  return success();
+}
+
+void QueuePair::limit_reads(std::uint8_t answered, std::uint8_t asked) {
+  answered_ = std::min(answered, device_.reads_answered());
+  asked_ = std::min(asked, device_.reads_asked());
+}
+
+rdma_conn_param QueuePair::parameters() const {
+  rdma_conn_param wanted = {};
+  wanted.responder_resources = answered_;
+  wanted.initiator_depth = asked_;
+  wanted.retry_count = kRetries;
+  wanted.rnr_retry_count = kNotReadyRetries;
+  wanted.qp_num = number_;
+  wanted.srq = 1;
+  return wanted;
+}
+
+Result<> QueuePair::accept() {
+  PACELINE_TRYV(go_to(IBV_QPS_RTR));
+  PACELINE_TRYV(go_to(IBV_QPS_RTS));
+  rdma_conn_param wanted = parameters();
+  if (rdma_accept(id_.get(), &wanted) != 0)
+    return fail_errno(errno, "{} cannot accept", device_.name());
+  return success();
+}
+
+Result<> QueuePair::connect() {
+  rdma_conn_param wanted = parameters();
+  if (rdma_connect(id_.get(), &wanted) != 0)
+    return fail_errno(errno, "{} cannot connect", device_.name());
+  return success();
+}
+
+Result<> QueuePair::establish() {
+  PACELINE_TRYV(go_to(IBV_QPS_RTR));
+  PACELINE_TRYV(go_to(IBV_QPS_RTS));
+  if (rdma_establish(id_.get()) != 0) return fail_errno(errno, "{} cannot connect", device_.name());
   return success();
 }
 
@@ -52,7 +104,7 @@ QueuePair::~QueuePair() {
   *alive_ = false;
   if (number_ == 0) return;
   rdma_disconnect(id_.get());
-  rdma_destroy_qp(id_.get());
+  pair_.reset();
   for (const Posted& each : posted_)
     if (each.note.bytes != nullptr) device_.give_back(each.note);
   device_.forget(own_id_, number_);
@@ -61,8 +113,7 @@ QueuePair::~QueuePair() {
 Result<> QueuePair::allow_reads() {
   ibv_qp_attr wanted = {};
   wanted.qp_access_flags = IBV_ACCESS_REMOTE_READ;
-  wanted.min_rnr_timer = kNotReadyTimer;
-  if (const int error = ibv_modify_qp(id_->qp, &wanted, IBV_QP_ACCESS_FLAGS | IBV_QP_MIN_RNR_TIMER))
+  if (const int error = ibv_modify_qp(pair_.get(), &wanted, IBV_QP_ACCESS_FLAGS))
     return fail_errno(error, "a queue pair of {} cannot be opened to reads", device_.name());
   return success();
 }
@@ -107,7 +158,7 @@ void QueuePair::ring() {
     waiting_[i].work.next = i + 1 < waiting_.size() ? &waiting_[i + 1].work : nullptr;
   }
   ibv_send_wr* refused = nullptr;
-  const int error = ibv_post_send(id_->qp, &waiting_.front().work, &refused);
+  const int error = ibv_post_send(pair_.get(), &waiting_.front().work, &refused);
   waiting_.clear();
   if (error == 0) return;
   boost::asio::post(context_, [this, alive = alive_, error] {

@@ -62,6 +62,13 @@ class QueuePair {
   std::uint32_t number() const { return number_; }
   std::size_t room() const { return VerbsDevice::kSends - posted_.size(); }
   bool has_posted() const { return !posted_.empty(); }
+
+  /// READs under way at a time that the other side wants to have answered, and answers.
+  void limit_reads(std::uint8_t answered, std::uint8_t asked);
+  Result<> accept();   ///< of who was called
+  Result<> connect();  ///< of who calls; establish() follows the answer
+  Result<> establish();
+  /// Nobody reads through it before.
   Result<> allow_reads();
 
   /// Both @pre room() > 0. They go with ring().
@@ -82,14 +89,22 @@ class QueuePair {
   };
 
   QueuePair(boost::asio::io_context& context, VerbsDevice& device, CmId id)
-      : context_(context), device_(device), id_(std::move(id)) {}
+      : context_(context),
+        device_(device),
+        id_(std::move(id)),
+        answered_(device.reads_answered()),
+        asked_(device.reads_asked()) {}
   Result<> set_up();
+  Result<> go_to(ibv_qp_state state);
+  rdma_conn_param parameters() const;
   ibv_send_wr& next(const Posted& posted, bool signalled);
   void end(const Error& error);
 
   boost::asio::io_context& context_;
   VerbsDevice& device_;
   CmId id_;
+  VerbsOwner<ibv_qp, ibv_destroy_qp> pair_;
+  std::uint8_t answered_, asked_;
   Owner* owner_ = nullptr;
   std::uint32_t own_id_ = 0, number_ = 0, most_inline_ = 0;
   bool ended_ = false;

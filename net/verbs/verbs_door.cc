@@ -13,11 +13,18 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kBacklog = 128;
-constexpr milliseconds kLinger{1000};  // until last words have gone, or never will
-constexpr std::uint8_t kRetries = 7;
-constexpr std::uint8_t kNotReadyRetries = 6;  // 7 would be for ever
-constexpr std::uint8_t kTimeout = 16;         // 4.1 µs * 2^16: 0.27 s until it is sent again
-constexpr int kRejectedNobodyListens = 8;     // IB_CM_REJ_INVALID_SERVICE_ID
+constexpr milliseconds kLookAgain{2};      // whether last words have gone
+constexpr milliseconds kLinger{1000};      // until last words have gone, or never will
+constexpr std::uint8_t kTimeout = 16;      // 4.1 µs * 2^16: 0.27 s until it is sent again
+constexpr int kRejectedNobodyListens = 8;  // IB_CM_REJ_INVALID_SERVICE_ID
+
+Error no_device(const InetEndpoint& endpoint) {
+  return fail(
+      std::errc::no_such_device,
+      "no RDMA device has {}: give an address of one that `rdma link` and `ip address` show, "
+      "or use TCP",
+      in_words(endpoint));
+}
 
 sockaddr* address_of(InetEndpoint& endpoint) { return endpoint.data(); }
 
@@ -70,9 +77,18 @@ std::unique_ptr<Road> VerbsDoor::road(std::shared_ptr<QueuePair> pair) {
 void VerbsDoor::linger(std::shared_ptr<QueuePair> pair) {
   QueuePair* const each = pair.get();
   lingering_.emplace(each, std::move(pair));
-  const auto timer = std::make_shared<boost::asio::steady_timer>(hub_.context(), kLinger);
-  timer->async_wait([this, timer, each](const auto& stopped) {
-    if (!stopped) lingering_.erase(each);
+  look_after(each, FabricClock::now() + kLinger);
+}
+
+void VerbsDoor::look_after(QueuePair* pair, Deadline until) {
+  const auto timer = std::make_shared<boost::asio::steady_timer>(hub_.context(), kLookAgain);
+  timer->async_wait([this, timer, pair, until](const auto& stopped) {
+    const auto found = lingering_.find(pair);
+    if (stopped || found == lingering_.end()) return;
+    if (!pair->has_posted() || FabricClock::now() >= until)
+      lingering_.erase(found);
+    else
+      look_after(pair, until);
   });
 }
 
@@ -92,15 +108,15 @@ Result<> VerbsDoor::listen(const InetEndpoint& endpoint) {
     return fail_errno(errno, "rdma_cm gives no identifier");
   listener_.reset(made);
   InetEndpoint where = endpoint;
+  if (where.address().is_loopback()) return no_device(endpoint);
   if (rdma_bind_addr(made, address_of(where)) != 0) {
-    if (errno == ENODEV || errno == EADDRNOTAVAIL)
-      return fail(std::errc::no_such_device,
-                  "no RDMA device has {}: listen at one of those that `rdma link` and `ip address` "
-                  "show, or over TCP",
-                  in_words(endpoint));
+    if (errno == ENODEV || errno == EADDRNOTAVAIL) return no_device(endpoint);
     return fail_errno(errno, "cannot listen at {} over RDMA", in_words(endpoint));
   }
-  if (made->verbs != nullptr) PACELINE_TRYV(device_of(made));
+  if (made->verbs != nullptr)
+    PACELINE_TRYV(device_of(made));
+  else if (!where.address().is_unspecified())
+    return no_device(endpoint);
   if (rdma_listen(made, kBacklog) != 0)
     return fail_errno(errno, "cannot listen at {} over RDMA", in_words(endpoint));
   events_.assign(dup(channel_->fd));
@@ -114,7 +130,7 @@ InetEndpoint VerbsDoor::local_endpoint() const {
 
 void VerbsDoor::shut() { listener_.reset(); }
 
-void VerbsDoor::on_caller(CmId id) {
+void VerbsDoor::on_caller(CmId id, const rdma_conn_param& asks) {
   const sockaddr* from = rdma_get_peer_addr(id.get());
   const std::string address = in_words(endpoint_of(from));
   if (listener_ == nullptr ||
@@ -131,19 +147,14 @@ void VerbsDoor::on_caller(CmId id) {
                 address)});
     return;
   }
-  rdma_cm_id* const caller = id.get();
   auto pair = pair_on(std::move(id));
   if (!pair) {
     hub_.options().on_event({PeerEvent::Kind::refused, {}, address, pair.error()});
     return;
   }
-  rdma_conn_param wanted = {};
-  wanted.responder_resources = pair.value()->device().reads_answered();
-  wanted.initiator_depth = pair.value()->device().reads_asked();
-  wanted.rnr_retry_count = kNotReadyRetries;
-  if (rdma_accept(caller, &wanted) != 0) {
-    hub_.options().on_event(
-        {PeerEvent::Kind::refused, {}, address, fail_errno(errno, "cannot accept {}", address)});
+  pair.value()->limit_reads(asks.responder_resources, asks.initiator_depth);
+  if (const auto accepted = pair.value()->accept(); !accepted) {
+    hub_.options().on_event({PeerEvent::Kind::refused, {}, address, accepted.error()});
     return;
   }
   hub_.add_caller(road(std::move(pair).value()), address);
@@ -153,6 +164,7 @@ void VerbsDoor::on_caller(CmId id) {
 
 Result<PeerId> VerbsDoor::connect(const InetEndpoint* from, const InetEndpoint& to,
                                   const std::string& address, Deadline deadline) {
+  if (to.address().is_loopback()) return no_device(to);
   const auto source = from != nullptr ? std::optional(*from) : std::nullopt;
   return hub_.connect(address, deadline, [=, this](const Hub::Answer& answer) {
     rdma_cm_id* made = nullptr;
@@ -200,16 +212,10 @@ Result<> VerbsDoor::go_on(Dial& dial, Event event, int status) {
     }
     case RDMA_CM_EVENT_ROUTE_RESOLVED: {
       PACELINE_TRY(dial.pair, pair_on(std::move(dial.id)));
-      rdma_conn_param wanted = {};
-      wanted.responder_resources = dial.pair->device().reads_answered();
-      wanted.initiator_depth = dial.pair->device().reads_asked();
-      wanted.retry_count = kRetries;
-      wanted.rnr_retry_count = kNotReadyRetries;
-      if (rdma_connect(dial.pair->id(), &wanted) != 0)
-        return fail_errno(errno, "cannot connect to {}", dial.address);
-      return success();
+      return dial.pair->connect();
     }
-    case RDMA_CM_EVENT_ESTABLISHED: {
+    case RDMA_CM_EVENT_CONNECT_RESPONSE: {
+      PACELINE_TRYV(dial.pair->establish());
       dial.ended = true;
       dial.timer.cancel();
       const auto kept = dials_.extract(dial.pair->id());
@@ -247,13 +253,16 @@ void VerbsDoor::take_events() {
     rdma_cm_id* const listener = event->listen_id;
     const Event kind = event->event;
     const int status = event->status;
+    const rdma_conn_param asks = event->param.conn;
     rdma_ack_cm_event(event);  // an identifier cannot go before
-    on_event(id, listener, kind, status);
+    on_event(id, listener, kind, status, asks);
   }
 }
 
-void VerbsDoor::on_event(rdma_cm_id* id, rdma_cm_id* listener, Event event, int status) {
-  if (event == RDMA_CM_EVENT_CONNECT_REQUEST && listener != nullptr) return on_caller(CmId(id));
+void VerbsDoor::on_event(rdma_cm_id* id, rdma_cm_id* listener, Event event, int status,
+                         const rdma_conn_param& asks) {
+  if (event == RDMA_CM_EVENT_CONNECT_REQUEST && listener != nullptr)
+    return on_caller(CmId(id), asks);
   if (const auto found = dials_.find(id); found != dials_.end()) {
     const auto dial = found->second;
     if (const auto gone_on = go_on(*dial, event, status); !gone_on) end(*dial, gone_on.error());

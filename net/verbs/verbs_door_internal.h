@@ -35,8 +35,9 @@ class VerbsDoor {
 
   void wait();
   void take_events();
-  void on_event(rdma_cm_id* id, rdma_cm_id* listener, Event event, int status);
-  void on_caller(CmId id);
+  void on_event(rdma_cm_id* id, rdma_cm_id* listener, Event event, int status,
+                const rdma_conn_param& asks);
+  void on_caller(CmId id, const rdma_conn_param& asks);
   void on_dialled(Dial& dial, Event event, int status);
   Result<> go_on(Dial& dial, Event event, int status);
   void end(Dial& dial, const Error& error);
@@ -44,6 +45,7 @@ class VerbsDoor {
   Result<std::shared_ptr<QueuePair>> pair_on(CmId id);
   std::unique_ptr<Road> road(std::shared_ptr<QueuePair> pair);
   void linger(std::shared_ptr<QueuePair> pair);
+  void look_after(QueuePair* pair, Deadline until);
 
   Hub& hub_;
   struct ChannelRelease {

@@ -1,16 +1,11 @@
 // The conformance suite of fabrics: who is no peer. Strangers with another token or layout, garbage
 // on the port, and peers that have the token and break the rules.
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <boost/asio/ip/tcp.hpp>
-#include <cstring>
 #include <random>
 
 #include "net/fabric_stage.h"
+#include "net/wire.h"
 #include "paceline/net/handshake_internal.h"
 
 namespace paceline {
@@ -23,84 +18,13 @@ class FabricStrangers : public testing::TestWithParam<std::string> {
     if (const auto why = why_not(kind()); !why.empty()) GTEST_SKIP() << why;
   }
 };
-INSTANTIATE_TEST_SUITE_P(All, FabricStrangers, testing::Values("tcp", "shared_memory"),
+INSTANTIATE_TEST_SUITE_P(All, FabricStrangers, testing::ValuesIn(fabric_kinds()),
                          [](const auto& each) { return each.param; });
-
-/// Bytes to and from a fabric's port, without any fabric.
-class Wire {
- public:
-  explicit Wire(const std::string& address) {
-    if (address.front() == '@') {
-      sockaddr_un name = {};
-      name.sun_family = AF_UNIX;
-      std::memcpy(name.sun_path + 1, address.data() + 1, address.size() - 1);
-      const auto bytes = offsetof(sockaddr_un, sun_path) + address.size();
-      connect_to(reinterpret_cast<const sockaddr*>(&name), static_cast<socklen_t>(bytes));
-    } else {
-      const auto colon = address.rfind(':');
-      const boost::asio::ip::tcp::endpoint end(
-          boost::asio::ip::make_address(address.substr(0, colon)),
-          static_cast<std::uint16_t>(std::stoul(address.substr(colon + 1))));
-      connect_to(end.data(), static_cast<socklen_t>(end.size()));
-    }
-  }
-  Wire(const Wire&) = delete;
-  Wire& operator=(const Wire&) = delete;
-  ~Wire() { close(socket_); }
-
-  void say(std::span<const std::byte> bytes) const {
-    // The other side may have closed already: that is its right.
-    ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  }
-  template <class F>
-  void say(const F& frame) const {
-    say(bytes_of(frame));
-  }
-  void say_no_more() const { shutdown(socket_, SHUT_WR); }
-
-  /// @return the next frame; nothing when the other side has closed, or what came is none
-  std::optional<Frame> hear() const {
-    std::array<std::byte, kMostFrameBytes> bytes;
-    if (!fill(std::span(bytes).first(sizeof(FrameHead)))) return std::nullopt;
-    const auto head = parse_frame_head(bytes);
-    if (!head) return std::nullopt;
-    const auto whole = std::span(bytes).first(head.value().bytes);
-    if (!fill(whole.subspan(sizeof(FrameHead)))) return std::nullopt;
-    const auto frame = parse_frame(whole);
-    return frame ? std::optional(frame.value()) : std::nullopt;
-  }
-  /// Waits until the other side has closed. @return whether it has, in time
-  bool is_closed() const {
-    while (hear()) {
-    }
-    std::byte byte;
-    return !fill(std::span(&byte, 1)) && !late_;
-  }
-
- private:
-  void connect_to(const sockaddr* address, socklen_t bytes) {
-    socket_ = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    PACELINE_CHECK(connect(socket_, address, bytes) == 0, "{}", std::strerror(errno));
-  }
-  bool fill(std::span<std::byte> to) const {
-    while (!to.empty()) {
-      pollfd ready = {socket_, POLLIN, 0};
-      late_ = poll(&ready, 1, 60'000) <= 0;
-      if (late_) return false;
-      const auto bytes = recv(socket_, to.data(), to.size(), 0);
-      if (bytes <= 0) return false;
-      to = to.subspan(static_cast<std::size_t>(bytes));
-    }
-    return true;
-  }
-
-  int socket_ = -1;
-  mutable bool late_ = false;
-};
 
 /// Goes through the handshake as a peer would.
 /// @return what the host told of itself
-std::optional<Welcome> become_peer(const Wire& wire, const std::string& segment) {
+std::optional<Welcome> become_peer(const std::string& kind, const Wire& wire,
+                                   const std::string& segment, ArenaOffer* offered = nullptr) {
   const Initiator initiator(test_token(), kFabricLayout);
   wire.say(initiator.hello());
   const auto challenge = wire.hear();
@@ -108,11 +32,20 @@ std::optional<Welcome> become_peer(const Wire& wire, const std::string& segment)
   const auto proof = initiator.answer(std::get<Challenge>(*challenge));
   if (!proof) return std::nullopt;
   wire.say(proof.value());
+  if (kind == "verbs") {
+    auto offer = make_frame<ArenaOffer>();
+    offer.bytes = 1;
+    wire.say(offer);
+  }
   auto welcome = make_frame<Welcome>();
   welcome.segment_bytes = static_cast<std::uint32_t>(segment.size());
   std::ranges::copy(segment, welcome.segment.begin());
   wire.say(welcome);
-  const auto answer = wire.hear();
+  auto answer = wire.hear();
+  if (answer && std::holds_alternative<ArenaOffer>(*answer)) {
+    if (offered != nullptr) *offered = std::get<ArenaOffer>(*answer);
+    answer = wire.hear();
+  }
   if (!answer || !std::holds_alternative<Welcome>(*answer)) return std::nullopt;
   return std::get<Welcome>(*answer);
 }
@@ -171,7 +104,7 @@ TEST_P(FabricStrangers, NobodyAtTheAddressIsAnError) {
 TEST_P(FabricStrangers, ARecordedHandshakeGetsNoFurtherThanItsFirstFrame) {
   Side host(kind(), shapes({{64}}));
   const Initiator recorded(test_token(), kFabricLayout);
-  const Wire first(host.fabric().address()), again(host.fabric().address());
+  const Wire first(kind(), host.fabric().address()), again(kind(), host.fabric().address());
   first.say(recorded.hello());
   const auto challenge = first.hear();
   ASSERT_TRUE(challenge && std::holds_alternative<Challenge>(*challenge));
@@ -204,10 +137,10 @@ TEST_P(FabricStrangers, GarbageOnThePortHarmsNobody) {
   Side host(kind(), shapes({{64}}), options);
   publish_next(host.slot());
   const std::string address = host.fabric().address();
-  const Wire silent(address);
+  const Wire silent(kind(), address);
   std::vector<std::unique_ptr<Wire>> patient;
   for (int round = 0; round < 60; ++round) {
-    auto wire = std::make_unique<Wire>(address);
+    auto wire = std::make_unique<Wire>(kind(), address);
     std::vector<std::byte> bytes(random() % 600);
     for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
     if (round % 3 == 1) {  // a frame's beginning, then garbage
@@ -239,8 +172,8 @@ TEST_P(FabricStrangers, APeerThatBreaksTheRulesLosesItsConnectionAlone) {
   Side host(kind(), shapes({{64}}, {{4}}));
   publish_next(host.slot());
   const auto broken = [&](const auto& frame, const char* what) {
-    const Wire wire(host.fabric().address());
-    ASSERT_TRUE(become_peer(wire, host.arena().segment())) << what;
+    const Wire wire(kind(), host.fabric().address());
+    ASSERT_TRUE(become_peer(kind(), wire, host.arena().segment())) << what;
     wire.say(frame);
     EXPECT_TRUE(wire.is_closed()) << what;
     const auto lost = host.events().next(PeerEvent::Kind::lost);
@@ -272,8 +205,8 @@ TEST_P(FabricStrangers, APeerThatBreaksTheRulesLosesItsConnectionAlone) {
 /// An arena where there is no such slot or mailbox is a peer's mistake, not a broken rule.
 TEST(TcpFabric, WhatTheArenaDoesNotHaveIsAnAnswer) {
   Side host("tcp", shapes({{64}}));
-  const Wire wire(host.fabric().address());
-  const auto welcome = become_peer(wire, "");
+  const Wire wire("tcp", host.fabric().address());
+  const auto welcome = become_peer("tcp", wire, "");
   ASSERT_TRUE(welcome);
   EXPECT_EQ(welcome->slots, 1u);
   EXPECT_EQ(welcome->segment_bytes, 0u) << "of no use to a peer on another host";
@@ -284,6 +217,35 @@ TEST(TcpFabric, WhatTheArenaDoesNotHaveIsAnAnswer) {
   const auto refusal = wire.hear();
   ASSERT_TRUE(refusal && std::holds_alternative<ReadRefusal>(*refusal));
   EXPECT_EQ(std::get<ReadRefusal>(*refusal).reason, ReadRefusalReason::no_such_slot);
+}
+
+// FA-5, VB-1: a key that was overheard opens nothing to who has not proved itself, and to nobody for writing.
+TEST(VerbsFabric, MemoryIsReadByPeersAloneAndWrittenByNobody) {
+  if (const auto why = why_not("verbs"); !why.empty()) GTEST_SKIP() << why;
+  Side host("verbs", shapes({{64}}));
+  const auto end_of = [](const Wire& wire) { return dynamic_cast<QueuePairEnd*>(&wire.end()); };
+  ArenaOffer offer;
+  const Wire peer("verbs", host.fabric().address());
+  ASSERT_TRUE(become_peer("verbs", peer, "", &offer));
+  EXPECT_EQ(end_of(peer)->reach(offer.address, offer.key, false), IBV_WC_SUCCESS);
+  const Wire stranger("verbs", host.fabric().address());
+  EXPECT_NE(end_of(stranger)->reach(offer.address, offer.key, false), IBV_WC_SUCCESS);
+  EXPECT_NE(end_of(peer)->reach(offer.address, offer.key, true), IBV_WC_SUCCESS);
+}
+
+TEST(VerbsFabric, WithoutADeviceOpeningSaysWhatToDo) {
+  Arena arena = Arena::create({"verbs-none-test", kFabricLayout, {{8}}}).value();
+  FabricOptions options;
+  options.listen = "127.0.0.1:0";
+  const auto none = VerbsFabric::open(arena, options);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, std::errc::no_such_device) << none.error().message;
+  std::cout << none.error().message << std::endl;
+  if (!rdma_addresses().empty()) return;
+  options.listen.clear();
+  const auto nowhere = VerbsFabric::open(arena, options);
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().code, std::errc::no_such_device) << nowhere.error().message;
 }
 
 TEST(TcpFabric, ItListensBeyondThisHostOnlyWhenToldTo) {
