@@ -119,7 +119,7 @@ bool Crew::needed(Rank rank) const {
   if (context_.budget.exhausted()) return false;
   return !context_.options.deterministic ||
          context_.words.seat(rank).steps.load() <
-             context_.budget.planned() / context_.place.workers();
+             context_.steps_planned / context_.place.workers();
 }
 
 std::size_t Crew::count(State state) const {

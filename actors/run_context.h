@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "paceline/actors/fabric_reads.h"
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/pinning.h"
@@ -33,6 +34,8 @@ struct RunContext {
   StepBudget& budget;  ///< of `words`
   LiveState& live;     ///< of `words`
   Place place;
+  std::optional<std::uint32_t> only;  ///< the one group whose roles live here; nothing: all do
+  std::uint64_t steps_planned = 0;    ///< of all groups; 0: no bound
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
   std::unique_ptr<Device> device;
@@ -43,14 +46,31 @@ struct RunContext {
   std::unique_ptr<GroupArenas> arenas;
   ProcessIdentity home = this_process();  ///< the run's process
   ProcessorShares processors;             ///< by seat; no seats: workers are not pinned
-  std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
-  std::vector<CourierActor> couriers;  ///< by group
+  std::vector<RoleActor> directory;    ///< by Address, proxies of who lives elsewhere; invalid where the protocol has no such role
+  std::vector<CourierActor> couriers;  ///< by group; invalid of one that is elsewhere
   RecorderActor recorder;
+  FabricReadCounts reads;
 
   const StateShape& state(Address role) const {
     static const StateShape none;
     const Role kind = place.role(role);
     return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
+  }
+  /// Whether the role lives in this process, or in that of a worker of it.
+  bool hosts(Address role) const { return !only || place.group(role) == *only; }
+  /// The steps of the budget that are for the workers here.
+  std::uint64_t planned_here() const {
+    if (!only || steps_planned == 0) return steps_planned;
+    const std::uint64_t share = steps_planned * (*only + 1) / place.groups -
+                                steps_planned * *only / place.groups;
+    return std::max<std::uint64_t>(share, 1);  // 0 is: no bound
+  }
+  /// The newest version of a slot that is known of here.
+  std::uint64_t newest(SlotRef slot) const {
+    if (hosts(slot.owner)) return arenas->newest(slot);
+    if (slot.index != kParameters) return 0;
+    return place.role(slot.owner) == Role::worker ? words.seat(slot.owner.index).published.load()
+                                                  : live.centre_version.load();
   }
   SlotDevice slot_device() const { return {device.get(), slots_on_device}; }
   StateBytes state_bytes() const { return {worker_state.bytes, centre_state.bytes}; }
@@ -87,7 +107,10 @@ struct RunContext {
                          : rank != kNobody      ? place.worker(rank)
                          : place.workers() == 1 ? place.worker(0)
                                                 : Address{};
-    return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
+    if (best == Address{} || newest({best, kParameters}) == 0) return {};
+    const bool lost = !hosts(best) && best.index < place.seats() &&
+                      words.seat(best.index).vacant.load();  // with all its group
+    return lost ? Address{} : best;
   }
 
   /// The run's clock, in seconds: for deadlines and signs of life.
@@ -97,7 +120,7 @@ struct RunContext {
   /// the steps of all, or, where no order of events may matter, by one's own.
   /// @param own  gradients that the asker has taken; @return in [0, 1]
   double progress(std::uint64_t own) const {
-    const auto total = static_cast<double>(budget.planned());
+    const auto total = static_cast<double>(steps_planned);
     double done = 0;
     if (options.minutes > 0)
       done = train_seconds() / (60 * options.minutes);

@@ -72,7 +72,7 @@ bool WorkerHost::take(const Wanted& wanted, Packet& out) {
 bool WorkerHost::running() {
   answer_checkpoint();
   if (seat_.dismissed.load()) throw Dismissed{};
-  if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
+  if (context_.options.deterministic && steps() >= context_.steps_planned / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
   return seat_.claimed.load();

@@ -136,7 +136,7 @@ class Process {
   RunContext& context_;
   const Address me_;
   SeatWords& seat_;
-  Outbox out_;
+  MailboxOutbox out_;
   const Mailbox mailbox_;
   WorkerHost host_;
   PostmanStop stop_;

@@ -12,8 +12,7 @@
 #include <vector>
 
 #include "paceline/net/child_process.h"
-#include "paceline/net/shared_memory/shared_memory_fabric.h"
-#include "paceline/net/tcp/tcp_fabric.h"
+#include "paceline/net/fabric_kind.h"
 
 namespace paceline {
 namespace {
@@ -39,13 +38,6 @@ ArenaOptions shapes(const std::string& name, std::size_t largest) {
     if (bytes <= largest) options.slots.push_back({bytes});
   options.mailboxes = {{1 << 10}};
   return options;
-}
-
-Result<std::unique_ptr<Fabric>> open_fabric(const std::string& kind, Arena& arena,
-                                            FabricOptions options) {
-  if (kind == "tcp") return TcpFabric::open(arena, std::move(options));
-  if (kind == "shared_memory") return SharedMemoryFabric::open(arena, std::move(options));
-  return fail(std::errc::invalid_argument, "no fabric '{}'", kind);
 }
 
 double seconds_since(Deadline start) {
@@ -87,7 +79,7 @@ Result<nlohmann::json> read_figures(Fabric& fabric, PeerId peer, Slot slot, std:
                         {"bytes_per_second", static_cast<double>(slot.bytes()) / time}};
 }
 
-Result<nlohmann::json> measure(const std::string& kind, std::size_t largest) {
+Result<nlohmann::json> measure(FabricKind kind, std::size_t largest) {
   PACELINE_TRY(Arena arena, Arena::create(shapes("bench-fabric", largest)));
   std::promise<PeerId> arrived;
   std::once_flag once;
@@ -98,14 +90,14 @@ Result<nlohmann::json> measure(const std::string& kind, std::size_t largest) {
       std::call_once(once, [&] { arrived.set_value(event.peer); });
   };
   PACELINE_TRY(const auto fabric, open_fabric(kind, arena, options));
-  const std::string peer_words = fmt::format("{} {} {} {} {}", kind, fabric->address(), largest,
+  const std::string peer_words = fmt::format("{} {} {} {} {}", word_of(kind), fabric->address(), largest,
                                              this_process().pid, this_process().start_time);
   PACELINE_TRY(const ChildProcess child,
                ChildProcess::start({"/proc/self/exe", "bench", "fabric", "--peer", peer_words},
                                    {std::string(kTokenVariable) + "=" + options.token.text()}));
   auto peer = arrived.get_future();
   if (peer.wait_for(kPatience) != std::future_status::ready)
-    return fail(std::errc::timed_out, "the other process does not connect over {}", kind);
+    return fail(std::errc::timed_out, "the other process does not connect over {}", word_of(kind));
   const PeerId other = peer.get();
   nlohmann::json reads = nlohmann::json::array();
   for (std::uint32_t i = 0; i < arena.slots(); ++i) {
@@ -113,14 +105,14 @@ Result<nlohmann::json> measure(const std::string& kind, std::size_t largest) {
     reads.push_back(std::move(row));
   }
   PACELINE_TRY(const double letter, letter_seconds(*fabric, other));
-  return nlohmann::json{{"fabric", kind}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
+  return nlohmann::json{{"fabric", word_of(kind)}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
 }
 
 }  // namespace
 
 Result<nlohmann::json> bench_fabric(std::size_t largest) {
   nlohmann::json results = nlohmann::json::array();
-  for (const char* kind : {"tcp", "shared_memory"}) {
+  for (const FabricKind kind : {FabricKind::tcp, FabricKind::shared_memory}) {
     auto row = measure(kind, largest);
     Arena::sweep();  // the other process, which hosts an arena, was killed
     if (!row) return row.error();
@@ -150,7 +142,10 @@ Error answer_bench_fabric(const std::string& peer) {
   const auto secret = FabricToken::from_text(token);
   if (!secret) return secret.error();
   options.token = secret.value();
-  const auto fabric = open_fabric(kind, arena.value(), options);
+  const auto& known = fabric_words();
+  const auto named = std::ranges::find(known, kind, [](const auto& each) { return each.first; });
+  if (named == known.end()) return fail(std::errc::invalid_argument, "no fabric '{}'", kind);
+  const auto fabric = open_fabric(named->second, arena.value(), options);
   if (!fabric) return fabric.error();
   if (const auto connected = fabric.value()->connect(address, in_time()); !connected)
     return connected.error();

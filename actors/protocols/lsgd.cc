@@ -357,7 +357,7 @@ struct Lsgd {
   static Task<> collect(Port<Lsgd> port, Group& group, Sync sync, std::uint64_t round) {
     group.ballot.clear();
     tell(port, group, sync, round);
-    const Deadline deadline = port.deadline(patience(port));
+    const WaitDeadline deadline = port.deadline(patience(port));
     for (std::set<Address> missing = group.riding; !missing.empty();) {
       auto e = co_await port.receive<Steps, Score, Gone, Joined>(deadline);
       if (!e) port.record_missing(round, "a score", addresses(missing));
@@ -431,7 +431,7 @@ struct Lsgd {
   /// Waits for the groups' best and announces the best of them.
   static Task<> elect(Port<Lsgd> port, Groups& groups, std::uint64_t round) {
     Ballot ballot;
-    const Deadline deadline = port.deadline(patience(port));
+    const WaitDeadline deadline = port.deadline(patience(port));
     for (std::set<Address> missing = groups.riding; !missing.empty();) {
       auto e = co_await port.receive<Steps, Best, Gone>(deadline);
       if (!e) port.record_missing(round, "a candidate", addresses(missing));
