@@ -73,7 +73,8 @@ struct Recorder {
           } else if constexpr (std::is_same_v<E, ReadEvent>) {
             context->reads.add(context->place.group(o.from), e);
             Json json = line("read", o.t, o.from);
-            json["worker"] = context->place.role({e.owner}) == Role::worker ? rank(e.owner) : nullptr;
+            json["worker"] =
+                context->place.role({e.owner}) == Role::worker ? rank(e.owner) : nullptr;
             json.update({{"round", nullptr},
                          {"for", e.for_group ? "group" : "test"},
                          {"version", e.version},

@@ -266,6 +266,41 @@ Result<> check_checkpoints(const RunOptions& o) {
   return success();
 }
 
+/// What groups that are processes of their own cannot do yet.
+Result<> check_fabric(const RunOptions& o) {
+  const std::string& name = word_of(o.fabric);
+  if (o.fabric == FabricKind::none) {
+    if (o.fabric_address.empty()) return success();
+    return refusal("--fabric-address {} means nothing without --fabric: add --fabric tcp, say",
+                   o.fabric_address);
+  }
+  constexpr std::uint32_t kMostGroups = 30;
+  if (o.groups < 2)
+    return refusal("--fabric {} has nothing to connect with --groups {}: give 2 groups or more",
+                   name, o.groups);
+  if (o.groups > kMostGroups)
+    return refusal("--fabric {} connects at most {} groups, not {}: give fewer", name, kMostGroups,
+                   o.groups);
+  if (o.protocol != "lsgd")
+    return refusal("--fabric {} is for --protocol lsgd alone as yet, not {}: leave it out", name,
+                   o.protocol);
+  if (o.checkpoints() || o.resume)
+    return refusal("--fabric {} has no checkpoints yet: leave --checkpoint-every and --resume out",
+                   name);
+  if (o.max_workers > o.workers)
+    return refusal("--fabric {} keeps its workers, so far: leave --max-workers {} out", name,
+                   o.max_workers);
+  if (o.slot_memory == SlotMemory::device)
+    return refusal(
+        "--fabric {} reads slots in the host's memory alone as yet: leave --slot-memory "
+        "device out",
+        name);
+  if (o.fabric == FabricKind::shared_memory && !o.fabric_address.empty())
+    return refusal("--fabric-address {} means nothing to --fabric shared_memory: leave it out",
+                   o.fabric_address);
+  return success();
+}
+
 }  // namespace
 
 Result<> check(const RunOptions& options) {
@@ -278,6 +313,7 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_determinism(options));
   PACELINE_TRYV(check_meaning(options));
   PACELINE_TRYV(check_checkpoints(options));
+  PACELINE_TRYV(check_fabric(options));
   if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);

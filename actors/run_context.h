@@ -58,13 +58,6 @@ struct RunContext {
   }
   /// Whether the role lives in this process, or in that of a worker of it.
   bool hosts(Address role) const { return !only || place.group(role) == *only; }
-  /// The steps of the budget that are for the workers here.
-  std::uint64_t planned_here() const {
-    if (!only || steps_planned == 0) return steps_planned;
-    const std::uint64_t share = steps_planned * (*only + 1) / place.groups -
-                                steps_planned * *only / place.groups;
-    return std::max<std::uint64_t>(share, 1);  // 0 is: no bound
-  }
   /// The newest version of a slot that is known of here.
   std::uint64_t newest(SlotRef slot) const {
     if (hosts(slot.owner)) return arenas->newest(slot);

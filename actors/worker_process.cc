@@ -155,6 +155,7 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
                 place.seats());
   PACELINE_TRY(NodeArena node, NodeArena::attach(seat.segment, place, network.layout().hash()));
   RunContext context(options, network, data, node.words());
+  if (options.fabric != FabricKind::none) context.only = place.group({seat.rank});
   if (const auto home = Arena::creator(seat.segment)) context.home = *home;
   PACELINE_TRYV(prepare(context, options));
   context.device->use_for(seat.rank);  // on this thread, too: what others share is opened here
@@ -163,7 +164,7 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
     segments.push_back(node.sibling(fmt::format("group{}", group)));
   PACELINE_TRY(auto arenas,
                GroupArenas::attach(*context.protocol, context.device->math(), network.layout(),
-                                   place, segments, context.state_bytes(), context.slot_device()));
+                                   place, segments, context.state_bytes(), context.slot_device(), context.only));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();
