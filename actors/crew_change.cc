@@ -71,10 +71,11 @@ std::vector<SeatView> Crew::view() const {
     SeatView& view = views.emplace_back();
     view.group = context_.place.group(context_.place.worker(rank));
     view.leads = context_.live.leader.load() == rank;
-    view.now = seats_[rank].leaving || state == State::ended || state == State::elsewhere ? Now::closed
-               : state == State::riding                      ? Now::riding
-               : state == State::awaited                     ? Now::awaited
-                                                             : Now::free;
+    view.now = seats_[rank].leaving || state == State::ended || state == State::elsewhere
+                   ? Now::closed
+               : state == State::riding  ? Now::riding
+               : state == State::awaited ? Now::awaited
+                                         : Now::free;
   }
   return views;
 }

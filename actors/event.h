@@ -36,9 +36,9 @@ struct PullEvent {
 };
 /// A slot was read over a fabric.
 struct ReadEvent {
-  std::uint32_t owner = 0;      ///< Address of whose slot it is
+  std::uint32_t owner = 0;  ///< Address of whose slot it is
   std::uint64_t version = 0;
-  std::uint64_t bytes = 0;      ///< of the version
+  std::uint64_t bytes = 0;  ///< of the version
   std::uint64_t retried_bytes = 0;
   std::uint32_t retries = 0;
   bool for_group = true;  ///< pinned by all of it; else for a test of the leader or the mean

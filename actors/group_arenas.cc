@@ -125,7 +125,8 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
           SlotShape{bytes, false, whole ? memory(group * place.per_group) : nullptr});
     plan.copies.push_back(plan.slots[group].size() - plan.first_copy[group]);
     if (only && place.group(place.global()) == group)  // for read()
-      plan.slots[group].push_back({math.bytes(layout.elements) + math.bytes(layout.buffer_elements)});
+      plan.slots[group].push_back(
+          {math.bytes(layout.elements) + math.bytes(layout.buffer_elements)});
     plan.named[group].resize(plan.slots[group].size(),
                              {{}, fmt::format("group {}'s copy of another's", group), {}});
   }
@@ -246,8 +247,7 @@ void GroupArenas::open(const Group& group, std::size_t index) const {
 
 std::vector<std::string> GroupArenas::segments() const {
   std::vector<std::string> names;
-  for (const auto& group : groups_)
-    names.push_back(group ? group->arena.segment() : std::string());
+  for (const auto& group : groups_) names.push_back(group ? group->arena.segment() : std::string());
   return names;
 }
 

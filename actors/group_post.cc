@@ -32,7 +32,8 @@ std::string listen_address(const RunOptions& o, FabricKind kind, std::uint32_t g
   std::string address;
   for (std::uint32_t i = 0; i <= group && std::getline(all, address, ','); ++i) {
   }
-  if (kind == FabricKind::tcp && !address.empty() && address.find(':') == std::string::npos)
+  if (kind != FabricKind::shared_memory && !address.empty() &&
+      address.find(':') == std::string::npos)
     address += ":0";
   return address;
 }

@@ -44,13 +44,13 @@ enum class LetterKind : std::uint16_t {
   // from the node's process to itself
   process_ended,
   // between groups that are processes
-  read,          ///< an event
-  group_hello,   ///< text: where this group listens
-  group_peer,    ///< text: where the group of `to` listens
-  group_ready,   ///< text: empty, or why not
+  read,         ///< an event
+  group_hello,  ///< text: where this group listens
+  group_peer,   ///< text: where the group of `to` listens
+  group_ready,  ///< text: empty, or why not
   group_begin,
   group_stop,
-  group_drain,   ///< which time
+  group_drain,  ///< which time
   group_drained,
   group_finished,
   group_end,

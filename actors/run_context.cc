@@ -22,9 +22,9 @@ Result<> prepare(RunContext& context, RunOptions& options) {
                 "--slot-memory device: the devices of --device {} cannot read each other's memory: "
                 "give host",
                 options.device);
-  context.slots_on_device =
-      shares && !options.slot_checksums && options.slot_memory != SlotMemory::host &&
-      options.fabric == FabricKind::none;
+  context.slots_on_device = shares && !options.slot_checksums &&
+                            options.slot_memory != SlotMemory::host &&
+                            options.fabric == FabricKind::none;
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
   if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());

@@ -162,9 +162,10 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)
     segments.push_back(node.sibling(fmt::format("group{}", group)));
-  PACELINE_TRY(auto arenas,
-               GroupArenas::attach(*context.protocol, context.device->math(), network.layout(),
-                                   place, segments, context.state_bytes(), context.slot_device(), context.only));
+  PACELINE_TRY(
+      auto arenas,
+      GroupArenas::attach(*context.protocol, context.device->math(), network.layout(), place,
+                          segments, context.state_bytes(), context.slot_device(), context.only));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();

@@ -90,8 +90,9 @@ Result<nlohmann::json> measure(FabricKind kind, std::size_t largest) {
       std::call_once(once, [&] { arrived.set_value(event.peer); });
   };
   PACELINE_TRY(const auto fabric, open_fabric(kind, arena, options));
-  const std::string peer_words = fmt::format("{} {} {} {} {}", word_of(kind), fabric->address(), largest,
-                                             this_process().pid, this_process().start_time);
+  const std::string peer_words =
+      fmt::format("{} {} {} {} {}", word_of(kind), fabric->address(), largest, this_process().pid,
+                  this_process().start_time);
   PACELINE_TRY(const ChildProcess child,
                ChildProcess::start({"/proc/self/exe", "bench", "fabric", "--peer", peer_words},
                                    {std::string(kTokenVariable) + "=" + options.token.text()}));
@@ -105,7 +106,8 @@ Result<nlohmann::json> measure(FabricKind kind, std::size_t largest) {
     reads.push_back(std::move(row));
   }
   PACELINE_TRY(const double letter, letter_seconds(*fabric, other));
-  return nlohmann::json{{"fabric", word_of(kind)}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
+  return nlohmann::json{
+      {"fabric", word_of(kind)}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
 }
 
 }  // namespace

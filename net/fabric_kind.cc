@@ -4,6 +4,7 @@
 
 #include "paceline/net/shared_memory/shared_memory_fabric.h"
 #include "paceline/net/tcp/tcp_fabric.h"
+#include "paceline/net/verbs/verbs_fabric.h"
 
 namespace paceline {
 
@@ -24,8 +25,11 @@ const std::string& word_of(FabricKind kind) {
 
 FabricChoice choose_fabric(FabricKind wanted) {
   if (wanted != FabricKind::automatic) return {wanted, "as asked for"};
-  return {FabricKind::shared_memory,
-          "all groups are on this host, and this build has no RDMA fabric"};
+  const auto rdma = rdma_addresses();
+  if (!rdma.empty())
+    return {FabricKind::verbs,
+            fmt::format("{} has a route, at {}", rdma.front().device, rdma.front().address)};
+  return {FabricKind::shared_memory, "all groups are on this host, which has no RDMA device"};
 }
 
 Result<std::unique_ptr<Fabric>> open_fabric(FabricKind kind, Arena& arena, FabricOptions options) {
@@ -34,9 +38,10 @@ Result<std::unique_ptr<Fabric>> open_fabric(FabricKind kind, Arena& arena, Fabri
       return TcpFabric::open(arena, std::move(options));
     case FabricKind::shared_memory:
       return SharedMemoryFabric::open(arena, std::move(options));
+    case FabricKind::verbs:
+      return VerbsFabric::open(arena, std::move(options));
     default:
-      return fail(std::errc::function_not_supported,
-                  "this build has no fabric over {}: give tcp or shared_memory", word_of(kind));
+      return fail(std::errc::invalid_argument, "'{}' is no fabric to open", word_of(kind));
   }
 }
 

@@ -22,13 +22,13 @@ struct FabricChoice {
   FabricKind kind = FabricKind::none;  ///< never `automatic`
   std::string why;                     ///< for people
 };
-/// For processes of one host: what was named; of `automatic`, verbs where an RDMA device is there and
-/// this build has it, else shared memory.
+/// For processes of one host: what was named; of `automatic`, verbs where an RDMA device has an address,
+/// else shared memory.
 FabricChoice choose_fabric(FabricKind wanted);
 
 /// @param kind   none of `none` and `automatic`
 /// @param arena  outlives the fabric; not a local one where that is shared memory
-/// @return as the fabric's own open(); function_not_supported where this build has none of the kind
+/// @return as the fabric's own open()
 Result<std::unique_ptr<Fabric>> open_fabric(FabricKind kind, Arena& arena, FabricOptions options);
 
 }  // namespace paceline

@@ -105,6 +105,34 @@ Result<> check(const Acknowledge& frame) {
   return success();
 }
 
+Result<> check(const ArenaOffer& frame) {
+  PACELINE_TRYV(check_reserved(frame));
+  if (frame.ordered > 1) return wrong(frame, "order {}", frame.ordered);
+  if (frame.slots > kMostSlotIndex) return wrong(frame, "{} slots", frame.slots);
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 48;
+  if (frame.bytes == 0 || frame.bytes > kMostBytes || frame.address > ~frame.bytes)
+    return wrong(frame, "{} bytes at {:#x}", frame.bytes, frame.address);
+  if (frame.slot_stride > kMostSlotStride || frame.first_slot > frame.bytes ||
+      frame.slots * frame.slot_stride > frame.bytes - frame.first_slot)
+    return wrong(frame, "slots at {}, each {} further", frame.first_slot, frame.slot_stride);
+  return success();
+}
+
+Result<> check(const ReadOffer& frame) {
+  PACELINE_TRYV(check_read(frame));
+  if (frame.version == 0) return wrong(frame, "version 0");
+  if (frame.bytes > kMostSlotBytes || frame.address > ~frame.bytes)
+    return wrong(frame, "{} bytes at {:#x}", frame.bytes, frame.address);
+  if (frame.buffer > 2) return wrong(frame, "buffer {}", frame.buffer);
+  return success();
+}
+
+Result<> check(const Credit& frame) {
+  if (frame.frames == 0 || frame.frames > kMostCredit)
+    return wrong(frame, "{} frames", frame.frames);
+  return check_reserved(frame);
+}
+
 // ---- Kinds ----
 
 template <class F>
@@ -143,6 +171,9 @@ constexpr Kind kKinds[] = {
     kind<Acknowledge>("acknowledge"),
     kind<Pulse>("pulse"),
     kind<Goodbye>("goodbye"),
+    kind<ArenaOffer>("arena_offer"),
+    kind<ReadOffer>("read_offer"),
+    kind<Credit>("credit"),
 };
 static_assert(std::size(kKinds) == std::variant_size_v<Frame>);
 

@@ -31,6 +31,8 @@ inline constexpr std::uint32_t kMostChunkBytes = 1U << 20;
 inline constexpr std::uint64_t kMostSlotBytes = std::uint64_t{1} << 40;
 inline constexpr std::uint32_t kMostSlotIndex = 1U << 20;
 inline constexpr std::uint32_t kMostMailboxIndex = 1U << 16;
+inline constexpr std::uint64_t kMostSlotStride = std::uint64_t{1} << 24;
+inline constexpr std::uint32_t kMostCredit = 1U << 16;
 inline constexpr std::uint64_t kMostMilliseconds = std::uint64_t{1000} * 60 * 60 * 24 * 365;
 
 enum class FrameKind : std::uint16_t {
@@ -49,6 +51,9 @@ enum class FrameKind : std::uint16_t {
   acknowledge,
   pulse,
   goodbye,
+  arena_offer,
+  read_offer,
+  credit,
 };
 
 struct FrameHead {
@@ -208,9 +213,46 @@ struct Goodbye {
   FrameHead head;
 };
 
-using Frame =
-    std::variant<Hello, Challenge, Proof, Welcome, Refusal, LetterFrame, LetterAnswer, ReadRequest,
-                 ReadBegin, Chunk, ReadEnd, ReadRefusal, Acknowledge, Pulse, Goodbye>;
+// ---- Between queue pairs alone ----
+
+/// Where the arena lies for READs: between proof and welcome.
+struct ArenaOffer {
+  static constexpr FrameKind kKind = FrameKind::arena_offer;
+  FrameHead head;
+  std::uint64_t address = 0;      ///< in the peer's memory
+  std::uint64_t bytes = 0;        ///< of what has memory from the beginning
+  std::uint64_t first_slot = 0;   ///< from `address` to the words of slot 0
+  std::uint64_t slot_stride = 0;  ///< from a slot's words to those of the next
+  std::uint32_t key = 0;
+  std::uint32_t slots = 0;
+  std::uint32_t ordered = 0;  ///< 1: the device reads memory in the order of the READs
+  std::uint32_t reserved = 0;
+};
+
+/// The answer to a read_request: a version that is pinned for the reader, and where.
+struct ReadOffer {
+  static constexpr FrameKind kKind = FrameKind::read_offer;
+  FrameHead head;
+  std::uint64_t read = 0;
+  std::uint64_t version = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t address = 0;   ///< of the payload, in the peer's memory
+  std::uint64_t checksum = 0;  ///< XXH3 of the payload; 0 when it was not asked for
+  std::uint32_t key = 0;
+  std::uint32_t buffer = 0;  ///< which of the slot's three it is
+};
+
+/// So many more frames may come: there is room for them.
+struct Credit {
+  static constexpr FrameKind kKind = FrameKind::credit;
+  FrameHead head;
+  std::uint32_t frames = 0;
+  std::uint32_t reserved = 0;
+};
+
+using Frame = std::variant<Hello, Challenge, Proof, Welcome, Refusal, LetterFrame, LetterAnswer,
+                           ReadRequest, ReadBegin, Chunk, ReadEnd, ReadRefusal, Acknowledge, Pulse,
+                           Goodbye, ArenaOffer, ReadOffer, Credit>;
 
 /// A frame of this kind whose head is right and whose fields are as they are by default.
 template <class F>

@@ -14,7 +14,7 @@
 
 #include "paceline/net/process.h"
 #include "paceline/net/shared_memory/copier_internal.h"
-#include "paceline/net/stream/hub_internal.h"
+#include "paceline/net/stream/stream_door_internal.h"
 
 namespace paceline {
 namespace {
@@ -50,21 +50,24 @@ Result<ProcessIdentity> peer_of(int descriptor) {
 class SharedMemoryFabricImpl final : public Fabric {
  public:
   SharedMemoryFabricImpl(Arena& arena, FabricOptions options)
-      : arena_(arena), copier_(options.checksums), hub_(arena, std::move(options), hooks()) {}
+      : arena_(arena),
+        copier_(options.checksums),
+        hub_(arena, std::move(options), hooks()),
+        door_(hub_, door_hooks()) {}
   ~SharedMemoryFabricImpl() override { hub_.stop(); }  // it calls the hooks, last of all
 
   Result<> listen() {
     const std::string& wanted = hub_.options().listen;
     address_ = wanted.empty() ? unused_address() : wanted;
     PACELINE_TRY(const auto endpoint, local_endpoint(address_));
-    return hub_.listen(endpoint);
+    return door_.listen(endpoint);
   }
 
   const std::string& address() const override { return address_; }
 
   Result<PeerId> connect(const std::string& address, Deadline deadline) override {
     PACELINE_TRY(const auto endpoint, local_endpoint(address));
-    return hub_.connect(endpoint, address, deadline);
+    return door_.connect(endpoint, address, deadline);
   }
 
   Result<RemoteSlot> announce(std::uint32_t slot, Deadline deadline) override {
@@ -118,7 +121,7 @@ class SharedMemoryFabricImpl final : public Fabric {
   Hub::Hooks hooks() {
     Hub::Hooks hooks;
     hooks.segment = arena_.segment();
-    hooks.words = [](const Hub::Endpoint&) { return std::string("a process of this host"); };
+    hooks.shut_door = [this] { door_.shut(); };
     hooks.on_open = [this](const Connection& connection, const Welcome& peers) {
       return on_open(connection, peers);
     };
@@ -126,6 +129,12 @@ class SharedMemoryFabricImpl final : public Fabric {
                              const Error& error) { on_closed(peer, number, how, error); };
     hooks.is_idle = [this] { return copier_.is_idle(); };
     hooks.tick = [this](Deadline now) { return clear_departed(now); };
+    return hooks;
+  }
+
+  static StreamDoor::Hooks door_hooks() {
+    StreamDoor::Hooks hooks;
+    hooks.words = [](const StreamDoor::Endpoint&) { return std::string("a process of this host"); };
     return hooks;
   }
 
@@ -195,6 +204,7 @@ class SharedMemoryFabricImpl final : public Fabric {
   std::vector<Departed> departed_;  // on the I/O thread
   Copier copier_;
   Hub hub_;
+  StreamDoor door_;
 };
 
 }  // namespace

@@ -54,8 +54,10 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
 
   template <class F>
   void send(const F& frame) {
-    const auto bytes = bytes_of(frame);
-    waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
+    send_bytes(bytes_of(frame));
+  }
+  void send_bytes(std::span<const std::byte> frame) {
+    waiting_.insert(waiting_.end(), frame.begin(), frame.end());
     write_soon();
   }
   /// A chunk whose few bytes are copied, in its order between the frames.
@@ -64,10 +66,7 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
     waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
   }
   /// At once, as far as the kernel takes it: close() may follow.
-  template <class F>
-  void send_last(const F& frame) {
-    send_now(bytes_of(frame));
-  }
+  void send_now(std::span<const std::byte> frame);
   /// next_chunk() has something now.
   void chunks_ready() { write_soon(); }
   /// What next_chunk() gave must not be read any more.
@@ -85,7 +84,6 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
   Result<bool> read_some();
   Result<std::size_t> receive(std::span<std::byte> to);
   Result<> take_buffered();
-  void send_now(std::span<const std::byte> bytes);
   void write_soon();
   void write_all();
   bool load();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "paceline/net/peers/granted_pin_internal.h"
+
 namespace paceline {
 namespace {
 
@@ -19,39 +21,18 @@ Chunk chunk_of(std::uint64_t read, std::size_t offset, std::span<const std::byte
 
 }  // namespace
 
-void ServedReads::refuse(std::uint64_t read, ReadRefusalReason reason, std::uint64_t bytes) {
-  auto frame = make_frame<ReadRefusal>();
-  frame.read = read;
-  frame.reason = reason;
-  frame.bytes = bytes;
-  stream_.send(frame);
-}
-
 Result<> ServedReads::on(const ReadRequest& frame) {
   if (frame.read <= last_read_)
     return fail(std::errc::protocol_error, "read {} after read {}", frame.read, last_read_);
   if (reads_.size() >= Fabric::kMostInFlight)
     return fail(std::errc::protocol_error, "more than {} reads at a time", Fabric::kMostInFlight);
   last_read_ = frame.read;
-  const auto refused = [&](ReadRefusalReason reason, std::uint64_t bytes = 0) {
-    refuse(frame.read, reason, bytes);
+  auto granted = grant_pin(arena_, announcements_, frame);
+  if (const auto* refusal = std::get_if<ReadRefusal>(&granted)) {
+    stream_.send(*refusal);
     return success();
-  };
-  if (frame.slot >= arena_.slots()) return refused(ReadRefusalReason::no_such_slot);
-  const Slot slot = arena_.slot(frame.slot);
-  if (slot.bytes() != frame.bytes) return refused(ReadRefusalReason::other_size, slot.bytes());
-  const auto now = FabricClock::now();
-  Deadline deadline = now + std::chrono::milliseconds(frame.within);
-  Pin pin;
-  if (auto taken = announcements_.take(frame.ticket, frame.slot, now)) {
-    pin = std::move(taken->pin);
-    deadline = std::min(deadline, taken->deadline);
-  } else {
-    pin = slot.pin();
-    if (!pin)
-      return refused(slot.version() == 0 ? ReadRefusalReason::nothing_published
-                                         : ReadRefusalReason::no_pin);
   }
+  auto& [pin, deadline] = std::get<GrantedPin>(granted);
   const std::uint64_t version = pin.version();
   const auto [at, added] =
       reads_.emplace(frame.read, Read{frame.slot, version, std::move(pin), deadline});
@@ -130,7 +111,10 @@ std::optional<Deadline> ServedReads::expire(Deadline now) {
       continue;
     }
     // To a read whose end was said this is one word too many: it is over there, and nobody hears it.
-    refuse(at->first, ReadRefusalReason::expired);
+    auto frame = make_frame<ReadRefusal>();
+    frame.read = at->first;
+    frame.reason = ReadRefusalReason::expired;
+    stream_.send(frame);
     at = drop(at);
   }
   return first;

@@ -41,7 +41,6 @@ class ServedReads {
   };
   using Reads = std::map<std::uint64_t, Read>;
 
-  void refuse(std::uint64_t read, ReadRefusalReason reason, std::uint64_t bytes = 0);
   void serve_at_once(std::uint64_t number, Read& read);
   void say_end(std::uint64_t number, const Read& read);
   Reads::iterator drop(Reads::iterator at);

@@ -38,8 +38,10 @@ std::vector<std::string> fabrics() {
 }
 
 Words group_run(const fs::path& directory, const std::string& fabric, const Words& more) {
-  Words words{"train",   "--data", "synthetic:train=512,test=256", "--network", "lenet",
-              "--batch", "16",     "--run", directory.string(),    "--quiet"};
+  Words words{"train",     "--data", "synthetic:train=512,test=256",
+              "--network", "lenet",  "--batch",
+              "16",        "--run",  directory.string(),
+              "--quiet"};
   for (const Words& added : {over(fabric), more})
     words.insert(words.end(), added.begin(), added.end());
   return words;
@@ -91,10 +93,11 @@ TEST(Groups, GiveTheSameBitsOverEveryFabricAndWithoutAndReadALeaderOnceARound) {
     kinds.insert(kinds.begin(), "none");
     for (const std::string& fabric : kinds) {
       const fs::path run = folder / fabric;
-      const Outcome outcome = run_paceline(group_run(
-          run, fabric,
-          {"--groups", "2", "--workers", std::to_string(2 * per_group), "--steps", "24", "--mode",
-           "barrier", "--deterministic", "--tau", "2", "--tau-global", "4", "--score-window", "4"}));
+      const Outcome outcome =
+          run_paceline(group_run(run, fabric,
+                                 {"--groups", "2", "--workers", std::to_string(2 * per_group),
+                                  "--steps", "24", "--mode", "barrier", "--deterministic", "--tau",
+                                  "2", "--tau-global", "4", "--score-window", "4"}));
       ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
       EXPECT_THAT(faults(run), IsEmpty());
       const json summary = json::parse(content(run / "summary.json"));
@@ -114,9 +117,9 @@ TEST(Groups, GiveTheSameBitsOverEveryFabricAndWithoutAndReadALeaderOnceARound) {
 TEST(Groups, OfThreeReachEachOtherWithoutWaiting) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
-  const Outcome outcome =
-      run_paceline(group_run(run, fabrics()[0], {"--groups", "3", "--workers", "3", "--steps", "30",
-                                                 "--tau", "2", "--tau-global", "4"}));
+  const Outcome outcome = run_paceline(group_run(
+      run, fabrics()[0],
+      {"--groups", "3", "--workers", "3", "--steps", "30", "--tau", "2", "--tau-global", "4"}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
   const json summary = json::parse(content(run / "summary.json"));
   EXPECT_EQ(summary.at("steps"), 90);
@@ -128,16 +131,18 @@ TEST(Groups, GoOnWithoutOneWhoseProcessIsKilled) {
   for (const std::string& fabric : fabrics()) {
     const TemporaryFolder folder;
     const fs::path run = folder / "run";
-    RunningCommand process(paceline_words(group_run(
-        run, fabric, {"--groups", "2", "--workers", "2", "--minutes", "0.3", "--tau-global", "8"})));
+    RunningCommand process(paceline_words(
+        group_run(run, fabric,
+                  {"--groups", "2", "--workers", "2", "--minutes", "0.3", "--tau-global", "8"})));
     ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 4; }));
     const std::vector<pid_t> victim = groups_of(run);
     ASSERT_EQ(victim.size(), 1u);
     kill(victim[0], SIGKILL);
     const Outcome outcome = process.wait(kDeadline);
     ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
-    EXPECT_THAT(faults(run), Contains(HasSubstr("group 1: its process " + std::to_string(victim[0]) +
-                                                " ended: killed by signal 9")));
+    EXPECT_THAT(faults(run),
+                Contains(HasSubstr("group 1: its process " + std::to_string(victim[0]) +
+                                   " ended: killed by signal 9")));
     EXPECT_EQ(json::parse(content(run / "summary.json")).at("ended_by"), "minutes");
     EXPECT_TRUE(fs::exists(run / "leader.safetensors"));
     EXPECT_THAT(segments("paceline." + std::to_string(getuid()) + "." + std::to_string(victim[0])),

@@ -18,6 +18,9 @@ namespace {
 class FabricFaults : public testing::TestWithParam<std::string> {
  protected:
   static std::string kind() { return GetParam(); }
+  void SetUp() override {
+    if (const auto why = why_not(kind()); !why.empty()) GTEST_SKIP() << why;
+  }
   static Peer start_host() { return Peer({PACELINE_FABRIC_PEER, kind(), "host"}); }
 };
 INSTANTIATE_TEST_SUITE_P(All, FabricFaults, testing::ValuesIn(fabric_kinds()),

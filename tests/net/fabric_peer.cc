@@ -54,6 +54,7 @@ int read(const std::string& kind, const std::string& address) {
 
 int main(int count, char** arguments) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setenv("PACELINE_RDMA_OTHER", "1", 1);  // the first device is the test's
   if (count == 3 && arguments[2] == std::string("host")) return paceline::host(arguments[1]);
   if (count == 4 && arguments[2] == std::string("read"))
     return paceline::read(arguments[1], arguments[3]);

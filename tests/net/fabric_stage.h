@@ -2,6 +2,7 @@
 // what happened to it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "net/hunt.h"
 #include "paceline/net/shared_memory/shared_memory_fabric.h"
 #include "paceline/net/tcp/tcp_fabric.h"
+#include "paceline/net/verbs/verbs_fabric.h"
 
 namespace paceline {
 
@@ -22,8 +24,21 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 inline const std::vector<std::string>& fabric_kinds() {
-  static const std::vector<std::string> kinds{"tcp", "shared_memory"};
+  static const std::vector<std::string> kinds{"tcp", "shared_memory", "verbs"};
   return kinds;
+}
+
+/// Why a fabric of this kind cannot be had here; empty: it can.
+inline std::string why_not(const std::string& kind) {
+  return kind == "verbs" && rdma_addresses().empty() ? "no RDMA device here" : "";
+}
+
+/// Where the next fabric of this process over RDMA listens: a device each in turn, so that what goes
+/// between two of them crosses a wire.
+inline std::string rdma_place() {
+  static std::atomic<std::size_t> next = getenv("PACELINE_RDMA_OTHER") != nullptr ? 1 : 0;
+  const auto all = rdma_addresses();
+  return all[next++ % all.size()].address + ":0";
 }
 
 /// Of all peers in the tests; no secret.
@@ -62,6 +77,10 @@ class Events {
 inline Result<std::unique_ptr<Fabric>> open_fabric(const std::string& kind, Arena& arena,
                                                    FabricOptions options) {
   if (kind == "tcp") return TcpFabric::open(arena, std::move(options));
+  if (kind == "verbs") {
+    if (options.listen.empty()) options.listen = rdma_place();
+    return VerbsFabric::open(arena, std::move(options));
+  }
   return SharedMemoryFabric::open(arena, std::move(options));
 }
 

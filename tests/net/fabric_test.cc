@@ -17,6 +17,9 @@ namespace {
 class FabricTest : public testing::TestWithParam<std::string> {
  protected:
   static std::string kind() { return GetParam(); }
+  void SetUp() override {
+    if (const auto why = why_not(kind()); !why.empty()) GTEST_SKIP() << why;
+  }
 };
 INSTANTIATE_TEST_SUITE_P(All, FabricTest, testing::ValuesIn(fabric_kinds()),
                          [](const auto& each) { return each.param; });

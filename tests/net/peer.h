@@ -57,7 +57,12 @@ class Peer {
     return line;
   }
 
-  void send(int signal) const { ::kill(pid_, signal); }
+  /// Of SIGSTOP: returns when all of its threads have stopped.
+  void send(int signal) const {
+    ::kill(pid_, signal);
+    siginfo_t stopped = {};
+    if (signal == SIGSTOP) waitid(P_PID, static_cast<id_t>(pid_), &stopped, WSTOPPED);
+  }
 
   /// kill -9, and waits for the end. @return the exit status it had reached by itself, or -SIGKILL
   int kill() {

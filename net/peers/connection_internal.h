@@ -1,5 +1,5 @@
-// One connection to a peer over a stream: handshake, frames, signs of life, farewell. Private to
-// net/. Threading: the I/O thread.
+// One connection to a peer, whatever road it takes: handshake, letters, signs of life, farewell.
+// Private to net/. Threading: the I/O thread.
 //   CN-1 Before the handshake has ended well nothing but its own frames is looked at, and nothing of
 //        the arena is told (FA-5).
 //   CN-2 Owner::on_open() comes at most once, on_closed() exactly once unless close() was called, and
@@ -7,17 +7,15 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "paceline/net/handshake_internal.h"
-#include "paceline/net/stream/requests_internal.h"
-#include "paceline/net/stream/served_reads_internal.h"
+#include "paceline/net/peers/letters_under_way_internal.h"
+#include "paceline/net/peers/road_internal.h"
 
 namespace paceline {
 
-class Connection final : public std::enable_shared_from_this<Connection>,
-                         private FrameStream::Owner {
+class Connection final : public std::enable_shared_from_this<Connection>, private Road::Owner {
  public:
   enum class Side { initiator, responder };
   enum class End { left, lost, refused };
@@ -37,24 +35,24 @@ class Connection final : public std::enable_shared_from_this<Connection>,
 
   struct Setting {  ///< of all connections of a fabric; outlives them
     const Arena& arena;
-    Announcements& announcements;
     const FabricOptions& options;
     Owner& owner;
   };
 
   /// @param greeted_by  the handshake's deadline
-  Connection(const Setting& setting, FrameStream::Socket socket, Side side, PeerId peer,
+  Connection(const Setting& setting, std::unique_ptr<Road> road, Side side, PeerId peer,
              std::string address, Deadline greeted_by);
   ~Connection();
   void start();
 
   PeerId peer() const { return peer_; }
   const std::string& address() const { return address_; }
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return road_->descriptor(); }
   bool is_open() const { return state_ == State::open; }
   /// Nothing that was asked for, by either side, is under way.
-  bool is_idle() const { return requests_.empty() && served_.empty(); }
-  Requests& requests() { return requests_; }
+  bool is_idle() const { return letters_.empty() && !road_->has_reads(); }
+  Road& road() { return *road_; }
+  LettersUnderWay& letters() { return letters_; }
   /// The reader, who is here, needs that pin no longer.
   void release(std::uint64_t ticket);
   /// Refuses who asks too much of this side.
@@ -73,24 +71,21 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   enum class State { greeting, open, leaving, closed };
 
   Result<> on_frame(const Frame& frame) override;
-  std::span<std::byte> room(std::size_t left) override;
-  void on_payload(std::span<const std::byte> bytes) override;
-  std::optional<FrameStream::OutgoingChunk> next_chunk() override;
+  void on_sign_of_life() override { last_heard_ = FabricClock::now(); }
   void on_end(const Error& error) override;
 
   Result<> greet(const Frame& frame);
   Result<> take(const Frame& frame);
   void end(End how, const Error& error);
+  void end_requests(const Error& error);
   std::string words(Deadline now) const;
 
   const Setting setting_;
   const Side side_;
   const PeerId peer_;
   const std::string address_;
-  const int descriptor_;
-  const std::shared_ptr<FrameStream> stream_;
-  Requests requests_;
-  ServedReads served_;
+  const std::unique_ptr<Road> road_;
+  LettersUnderWay letters_;
   State state_ = State::greeting;
   const Deadline greeted_by_;
   Initiator initiator_;

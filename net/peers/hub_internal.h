@@ -1,11 +1,9 @@
-// A fabric's connections over streams, TCP's or local ones, and the thread that serves them. Private
-// to net/. Threading: functions from any thread, but those marked.
+// A fabric's connections, whatever roads they take, and the thread that serves them. Private to net/. Threading: functions from any thread, but those marked.
 //   HB-1 One thread, the I/O thread, runs everything that is said of connections; what other threads
 //        ask for is posted to it.
 //   HB-2 A fabric that was itself stopped, or kept from running, takes nobody's silence for death.
 #pragma once
 
-#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -16,20 +14,20 @@
 #include <string>
 #include <thread>
 
-#include "paceline/net/stream/connection_internal.h"
+#include "paceline/net/announcements_internal.h"
+#include "paceline/net/peers/connection_internal.h"
 
 namespace paceline {
 
 class Hub final : private Connection::Owner {
  public:
-  using Protocol = boost::asio::generic::stream_protocol;
-  using Endpoint = Protocol::endpoint;
+  /// Of a dialled peer: the road to it, or why there is none. Once.
+  using Answer = std::function<void(Result<std::unique_ptr<Road>>)>;
 
   /// What a fabric adds. All on the I/O thread.
   struct Hooks {
     std::string segment;  ///< that peers are told of; empty: they have no use for it
-    std::function<std::string(const Endpoint&)> words = {};  ///< for people
-    std::function<void(int descriptor)> tune = {};           ///< of a new connection
+    std::function<void()> shut_door = {};  ///< nobody shall come in any more; may come again
     /// Before the peer counts as connected. @return an error to refuse it by
     std::function<Result<>(const Connection&, const Welcome&)> on_open = {};
     /// Before its event.
@@ -42,10 +40,12 @@ class Hub final : private Connection::Owner {
   Hub(const Arena& arena, FabricOptions options, Hooks hooks);
   ~Hub();
 
-  /// @pre once, before all else
-  Result<> listen(const Endpoint& endpoint);
-  Endpoint local_endpoint() const { return acceptor_.local_endpoint(); }
-  Result<PeerId> connect(const Endpoint& endpoint, const std::string& address, Deadline deadline);
+  /// @param dial  begins it, on the I/O thread, and answers there no later than `deadline`
+  Result<PeerId> connect(const std::string& address, Deadline deadline,
+                         std::function<void(const Answer&)> dial);
+  void read(PeerId peer, const RemoteSlot& from, Loan loan, Deadline deadline, ReadDone done);
+  void send(PeerId peer, std::uint32_t mailbox, const Letter& letter, Deadline deadline,
+            SendDone done);
   Result<RemoteSlot> announce(std::uint32_t slot, Deadline deadline);
   Result<> drain(Deadline deadline);
   /// Ends all connections and the I/O thread, if they have not ended yet. Once; the destructor does.
@@ -56,9 +56,13 @@ class Hub final : private Connection::Owner {
     boost::asio::post(context_, std::move(work));
   }
   boost::asio::io_context& context() { return context_; }
+  const Arena& arena() const { return arena_; }
   const FabricOptions& options() const { return options_; }
+  Announcements& announcements() { return announcements_; }
 
   // On the I/O thread.
+  /// Somebody has come in.
+  void add_caller(std::unique_ptr<Road> road, const std::string& address);
   /// @return an open connection; null when there is none, or the fabric drains
   Connection* find(PeerId peer);
   /// Tells a peer that this side needs its pin no longer, if it is still connected.
@@ -74,9 +78,8 @@ class Hub final : private Connection::Owner {
   Result<> on_open(Connection& connection, const Welcome& peers) override;
   void on_closed(Connection& connection, Connection::End how, const Error& error) override;
 
-  void accept();
-  void add(Protocol::socket socket, Connection::Side side, std::string address, Deadline greeted_by,
-           std::function<void(Result<PeerId>)> done);
+  void add(std::unique_ptr<Road> road, Connection::Side side, std::string address,
+           Deadline greeted_by, std::function<void(Result<PeerId>)> done);
   void tick();
   void try_to_leave();
   void close_all(const Error& error);
@@ -88,7 +91,6 @@ class Hub final : private Connection::Owner {
   Announcements announcements_;
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  boost::asio::basic_socket_acceptor<Protocol> acceptor_;
   boost::asio::steady_timer timer_;
   Deadline armed_for_ = Deadline::max();
   Deadline last_tick_;

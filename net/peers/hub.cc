@@ -1,4 +1,4 @@
-#include "paceline/net/stream/hub_internal.h"
+#include "paceline/net/peers/hub_internal.h"
 
 #include <pthread.h>
 
@@ -8,23 +8,17 @@
 #include <vector>
 
 namespace paceline {
-namespace {
 
 using std::chrono::milliseconds;
-
-constexpr milliseconds kAcceptAgain{100};  // when the system has no descriptors, or the like
-
-}  // namespace
 
 Hub::Hub(const Arena& arena, FabricOptions options, Hooks hooks)
     : arena_(arena),
       options_(std::move(options)),
       hooks_(std::move(hooks)),
       work_(boost::asio::make_work_guard(context_)),
-      acceptor_(context_),
       timer_(context_),
       last_tick_(FabricClock::now()),
-      setting_{arena_, announcements_, options_, *this} {
+      setting_{arena_, options_, *this} {
   PACELINE_CHECK(options_.first_sender + options_.most_peers < kMostSenders &&
                      hooks_.segment.size() <= Welcome().segment.size(),
                  "{} peers from sender {}, segment {}", options_.most_peers, options_.first_sender,
@@ -51,82 +45,64 @@ void Hub::stop() {
 
 // ---- Connections ----
 
-Result<> Hub::listen(const Endpoint& endpoint) {
-  boost::system::error_code error;
-  acceptor_.open(endpoint.protocol(), error);
-  if (!error && endpoint.protocol().family() != AF_UNIX)
-    acceptor_.set_option(boost::asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor_.bind(endpoint, error);
-  if (!error) acceptor_.listen(boost::asio::socket_base::max_listen_connections, error);
-  if (error)
-    return fail(static_cast<std::errc>(error.value()), "cannot listen at {}: {}",
-                hooks_.words(endpoint), error.message());
-  post([this] { accept(); });
-  return success();
+void Hub::add_caller(std::unique_ptr<Road> road, const std::string& address) {
+  add(std::move(road), Connection::Side::responder, address,
+      FabricClock::now() + options_.lost_after, {});
 }
 
-void Hub::accept() {
-  auto socket = std::make_shared<Protocol::socket>(context_);
-  const auto from = std::make_shared<Endpoint>();
-  acceptor_.async_accept(*socket, *from, [this, socket, from](const auto& error) {
-    if (error == boost::asio::error::operation_aborted || !acceptor_.is_open()) return;
-    if (error) {
-      const auto pause = std::make_shared<boost::asio::steady_timer>(context_, kAcceptAgain);
-      return pause->async_wait([this, pause](const auto& stopped) {
-        if (!stopped && acceptor_.is_open()) accept();
-      });
-    }
-    add(std::move(*socket), Connection::Side::responder, hooks_.words(*from),
-        FabricClock::now() + options_.lost_after, {});
-    accept();
-  });
-}
-
-void Hub::add(Protocol::socket socket, Connection::Side side, std::string address,
+void Hub::add(std::unique_ptr<Road> road, Connection::Side side, std::string address,
               Deadline greeted_by, std::function<void(Result<PeerId>)> done) {
   const PeerId peer{++last_peer_};
-  if (hooks_.tune) hooks_.tune(socket.native_handle());
-  auto connection = std::make_shared<Connection>(setting_, std::move(socket), side, peer,
+  if (const std::string route = road->route(); !route.empty()) address += " over " + route;
+  auto connection = std::make_shared<Connection>(setting_, std::move(road), side, peer,
                                                  std::move(address), greeted_by);
   connections_.emplace(peer, connection);
   if (done) connecting_.emplace(peer, std::move(done));
+  connection->start();
   // Strangers can take no more places than this, and only until their handshake's deadline.
   if (side == Connection::Side::responder &&
       (draining_ || connections_.size() > 2 * std::size_t{options_.most_peers}))
     return connection->refuse(RefusalReason::too_many_peers);
-  connection->start();
   wake_at(greeted_by);
 }
 
-Result<PeerId> Hub::connect(const Endpoint& endpoint, const std::string& address,
-                            Deadline deadline) {
+Result<PeerId> Hub::connect(const std::string& address, Deadline deadline,
+                            std::function<void(const Answer&)> dial) {
   PACELINE_CHECK(!on_io_thread(), "connect() waits: not from a callback");
   const auto promise = std::make_shared<std::promise<Result<PeerId>>>();
   auto result = promise->get_future();
-  const auto answer = [promise](Result<PeerId> peer) { promise->set_value(std::move(peer)); };
-  post([=, this] {
-    if (draining_) return answer(fail(std::errc::operation_canceled, "the fabric drains"));
-    const auto socket = std::make_shared<Protocol::socket>(context_);
-    const auto timer = std::make_shared<boost::asio::steady_timer>(context_, deadline);
-    // Whichever comes first: the timer closes the socket, and so ends the wait for it.
-    timer->async_wait([socket](const auto& stopped) {
-      boost::system::error_code ignored;
-      if (!stopped) socket->close(ignored);
-    });
-    socket->async_connect(endpoint, [=, this](boost::system::error_code error) {
-      timer->cancel();
-      if (!error && !socket->is_open()) error = boost::asio::error::operation_aborted;
-      if (error == boost::asio::error::operation_aborted)
-        return answer(fail(std::errc::timed_out, "{} did not answer in time", address));
-      if (error)
-        return answer(fail(static_cast<std::errc>(error.value()), "cannot connect to {}: {}",
-                           address, error.message()));
-      add(std::move(*socket), Connection::Side::initiator, address, deadline, answer);
+  const auto told = [promise](Result<PeerId> peer) { promise->set_value(std::move(peer)); };
+  post([=, this, dial = std::move(dial)] {
+    if (draining_) return told(fail(std::errc::operation_canceled, "the fabric drains"));
+    dial([=, this](Result<std::unique_ptr<Road>> road) {
+      if (!road) return told(road.error());
+      add(std::move(road).value(), Connection::Side::initiator, address, deadline, told);
     });
   });
   // The handshake has the same deadline. Only an I/O thread that ends meanwhile leaves it unkept,
   // and that is another thread's destructor: a bug.
   return result.get();
+}
+
+void Hub::read(PeerId peer, const RemoteSlot& from, Loan loan, Deadline deadline, ReadDone done) {
+  post([this, peer, from, loan = std::move(loan), deadline, done = std::move(done)]() mutable {
+    if (Connection* connection = find(peer)) {
+      connection->road().read(from, std::move(loan), deadline, std::move(done));
+      return wake_at(deadline);
+    }
+    { const Loan gone = std::move(loan); }  // FA-6
+    done(why_not(peer));
+  });
+}
+
+void Hub::send(PeerId peer, std::uint32_t mailbox, const Letter& letter, Deadline deadline,
+               SendDone done) {
+  post([this, peer, mailbox, letter, deadline, done = std::move(done)]() mutable {
+    Connection* connection = find(peer);
+    if (connection == nullptr) return done(why_not(peer));
+    connection->letters().send(mailbox, letter, deadline, std::move(done));
+    wake_at(deadline);
+  });
 }
 
 Welcome Hub::welcome(PeerId peer) {
@@ -250,8 +226,7 @@ Result<> Hub::drain(Deadline deadline) {
   const auto promise = std::make_shared<std::promise<void>>();
   post([this, promise] {
     draining_ = true;
-    boost::system::error_code ignored;
-    acceptor_.close(ignored);
+    if (hooks_.shut_door) hooks_.shut_door();
     drained_ = [promise] { promise->set_value(); };
     wake_at(FabricClock::now());
   });
@@ -270,8 +245,7 @@ Result<> Hub::drain(Deadline deadline) {
 }
 
 void Hub::close_all(const Error& error) {
-  boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  if (hooks_.shut_door) hooks_.shut_door();
   draining_ = true;
   for (const auto& [peer, connection] : std::exchange(connections_, {})) {
     connection->close(error);

@@ -1,4 +1,4 @@
-#include "paceline/net/stream/connection_internal.h"
+#include "paceline/net/peers/connection_internal.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,14 +7,6 @@ namespace paceline {
 namespace {
 
 using std::chrono::milliseconds;
-
-Error out_of_turn(const Frame& frame) {
-  return std::visit(
-      [](const auto& each) {
-        return fail(std::errc::protocol_error, "a {} frame out of turn", name_of(each.head.kind));
-      },
-      frame);
-}
 
 Error refused(const Refusal& refusal) {
   const bool token = refusal.reason == RefusalReason::wrong_token;
@@ -25,28 +17,25 @@ Error refused(const Refusal& refusal) {
 
 }  // namespace
 
-Connection::Connection(const Setting& setting, FrameStream::Socket socket, Side side, PeerId peer,
+Connection::Connection(const Setting& setting, std::unique_ptr<Road> road, Side side, PeerId peer,
                        std::string address, Deadline greeted_by)
     : setting_(setting),
       side_(side),
       peer_(peer),
       address_(std::move(address)),
-      descriptor_(socket.native_handle()),
-      stream_(std::make_shared<FrameStream>(std::move(socket),
-                                            static_cast<FrameStream::Owner&>(*this))),
-      requests_(*stream_, setting.options.checksums),
-      served_(setting.arena, setting.announcements, *stream_),
+      road_(std::move(road)),
+      letters_(*road_),
       greeted_by_(greeted_by),
       initiator_(setting.options.token, setting.options.layout_hash),
       responder_(setting.options.token, setting.options.layout_hash),
       last_heard_(FabricClock::now()),
       last_pulse_(last_heard_) {}
 
-Connection::~Connection() { stream_->close(); }
+Connection::~Connection() { road_->close(); }
 
 void Connection::start() {
-  if (side_ == Side::initiator) stream_->send(initiator_.hello());
-  stream_->start();
+  road_->start(*this);
+  if (side_ == Side::initiator) road_->send(initiator_.hello());
 }
 
 // ---- What comes ----
@@ -67,15 +56,16 @@ Result<> Connection::greet(const Frame& frame) {
       return success();
     }
     challenged_ = true;
-    stream_->send(challenge.value());
+    road_->send(challenge.value());
     return success();
   }
   if (const auto* challenge = std::get_if<Challenge>(&frame);
       challenge != nullptr && side_ == Side::initiator && !proved_) {
     PACELINE_TRY(const Proof proof, initiator_.answer(*challenge));
     proved_ = true;  // and so is the other side, by its challenge
-    stream_->send(proof);
-    stream_->send(setting_.owner.welcome(peer_));
+    road_->send(proof);
+    road_->introduce();
+    road_->send(setting_.owner.welcome(peer_));
     return success();
   }
   if (const auto* proof = std::get_if<Proof>(&frame); proof != nullptr && challenged_ && !proved_) {
@@ -84,10 +74,16 @@ Result<> Connection::greet(const Frame& frame) {
       return success();
     }
     proved_ = true;
-    stream_->send(setting_.owner.welcome(peer_));
+    road_->introduce();
+    road_->send(setting_.owner.welcome(peer_));
     return success();
   }
-  if (const auto* welcome = std::get_if<Welcome>(&frame); welcome != nullptr && proved_) {
+  if (proved_) {
+    PACELINE_TRY(const bool introduced, road_->on_introduction(frame));
+    if (introduced) return success();
+  }
+  if (const auto* welcome = std::get_if<Welcome>(&frame);
+      welcome != nullptr && proved_ && road_->is_introduced()) {
     PACELINE_TRYV(setting_.owner.on_open(*this, *welcome));
     if (state_ == State::greeting) state_ = State::open;
     return success();
@@ -110,47 +106,34 @@ Result<> Connection::take(const Frame& frame) {
                                    .send(setting_.options.first_sender, each.letter)
                                ? LetterVerdict::delivered
                                : LetterVerdict::full;
-          stream_->send(answer);
+          road_->send(answer);
           return success();
-        } else if constexpr (std::is_same_v<F, ReadRequest> || std::is_same_v<F, Acknowledge>) {
-          return served_.on(each);
-        } else if constexpr (std::is_same_v<F, ReadBegin> || std::is_same_v<F, Chunk> ||
-                             std::is_same_v<F, ReadEnd> || std::is_same_v<F, ReadRefusal> ||
-                             std::is_same_v<F, LetterAnswer>) {
-          return requests_.on(each);
+        } else if constexpr (std::is_same_v<F, LetterAnswer>) {
+          return letters_.on(each);
         } else if constexpr (std::is_same_v<F, Pulse>) {
           return success();
         } else if constexpr (std::is_same_v<F, Goodbye>) {
           end(End::left, fail(std::errc::not_connected, "{} has left", address_));
           return success();
         } else {
-          return out_of_turn(each);
+          return road_->on_read_frame(frame);
         }
       },
       frame);
 }
-
-std::span<std::byte> Connection::room(std::size_t left) { return requests_.room(left); }
-
-void Connection::on_payload(std::span<const std::byte> bytes) {
-  last_heard_ = FabricClock::now();
-  requests_.on_payload(bytes);
-}
-
-std::optional<FrameStream::OutgoingChunk> Connection::next_chunk() { return served_.next_chunk(); }
 
 // ---- What goes ----
 
 void Connection::release(std::uint64_t ticket) {
   auto frame = make_frame<Acknowledge>();
   frame.ticket = ticket;
-  stream_->send(frame);
+  road_->send(frame);
 }
 
 void Connection::refuse(RefusalReason reason) {
   auto refusal = make_frame<Refusal>();
   refusal.reason = reason;
-  stream_->send_last(refusal);
+  road_->send_last(refusal);
   end(End::refused, fail(reason == RefusalReason::wrong_token ? std::errc::permission_denied
                                                               : std::errc::protocol_not_supported,
                          "refused {}: {}", address_, name_of(reason)));
@@ -161,8 +144,8 @@ void Connection::say_goodbye() {
     return end(End::refused, fail(std::errc::operation_canceled, "the fabric drains"));
   if (state_ != State::open) return;
   state_ = State::leaving;
-  stream_->send(make_frame<Goodbye>());
-  stream_->finish();
+  road_->send(make_frame<Goodbye>());
+  road_->finish();
 }
 
 // ---- Ends ----
@@ -180,15 +163,20 @@ void Connection::on_end(const Error& error) {
 void Connection::end(End how, const Error& error) {
   if (state_ == State::closed) return;
   const bool was_open = std::exchange(state_, State::closed) != State::greeting;
-  stream_->close();
-  requests_.end_all(fail(std::errc::not_connected, "{}", error.message));
+  road_->close();
+  end_requests(fail(std::errc::not_connected, "{}", error.message));
   setting_.owner.on_closed(*this, was_open ? how : End::refused, error);
 }
 
 void Connection::close(const Error& error) {
   if (std::exchange(state_, State::closed) == State::closed) return;
-  stream_->close();
-  requests_.end_all(error);
+  road_->close();
+  end_requests(error);
+}
+
+void Connection::end_requests(const Error& error) {
+  road_->end_reads(error);
+  letters_.end_all(error);
 }
 
 Deadline Connection::tick(Deadline now) {
@@ -207,11 +195,11 @@ Deadline Connection::tick(Deadline now) {
   }
   if (state_ == State::open && now - last_pulse_ >= patience / 4) {
     last_pulse_ = now;
-    stream_->send(make_frame<Pulse>());
+    road_->send(make_frame<Pulse>());
   }
   Deadline next = std::min(last_pulse_ + patience / 4, last_heard_ + patience + milliseconds(1));
   if (state_ == State::leaving) next = last_heard_ + patience + milliseconds(1);
-  for (const auto due : {requests_.expire(now, words(now)), served_.expire(now)})
+  for (const auto due : {road_->expire_reads(now, words(now)), letters_.expire(now, words(now))})
     if (due) next = std::min(next, *due);
   return next;
 }

@@ -1,7 +1,7 @@
-// What this side has asked a peer for over a stream: reads and letters under way. Private to net/.
-// Threading: the I/O thread.
-//   RQ-1 Whatever was taken leaves by its callback, once, and a loan before that (FA-1, FA-6).
-//   RQ-2 A read whose two versions differ, or whose hash does not match, is read again as it is now:
+// The reads that this side has asked a peer for over a stream. Private to net/. Threading: the I/O
+// thread.
+//   AS-1 Whatever was taken leaves by its callback, once, and a loan before that (FA-1, FA-6).
+//   AS-2 A read whose two versions differ, or whose hash does not match, is read again as it is now:
 //        never handed on (FA-2, SL-5).
 #pragma once
 
@@ -18,21 +18,19 @@ namespace paceline {
 
 class FrameStream;
 
-class Requests {
+class AskedReads {
  public:
-  Requests(FrameStream& stream, FabricOptions::Checksums checksums)
+  AskedReads(FrameStream& stream, FabricOptions::Checksums checksums)
       : stream_(stream), checksums_(checksums == FabricOptions::Checksums::on) {}
 
   void read(const RemoteSlot& from, Loan loan, Deadline deadline, ReadDone done);
-  void send(std::uint32_t mailbox, const Letter& letter, Deadline deadline, SendDone done);
-  bool empty() const { return reads_.empty() && letters_.empty(); }
+  bool empty() const { return reads_.empty(); }
 
   // What the peer answers. An error: no correct peer does this.
   Result<> on(const ReadBegin& frame);
   Result<> on(const Chunk& frame);
   Result<> on(const ReadEnd& frame);
   Result<> on(const ReadRefusal& frame);
-  Result<> on(const LetterAnswer& frame);
   /// The payload of the chunk that arrives: see FrameStream::Owner.
   std::span<std::byte> room(std::size_t left);
   void on_payload(std::span<const std::byte> bytes);
@@ -54,10 +52,6 @@ class Requests {
     std::uint32_t retries = 0, damaged = 0;
     std::optional<RunningHash> hash = {};
   };
-  struct LetterUnderWay {
-    Deadline deadline;
-    SendDone done;
-  };
   using Reads = std::map<std::uint64_t, Read>;
 
   void ask(Read read);
@@ -71,8 +65,6 @@ class Requests {
   std::uint64_t last_read_ = 0;
   Reads reads_;
   std::uint64_t arriving_ = 0;  // the read whose chunk arrives
-  std::uint64_t next_letter_ = 0;
-  std::map<std::uint64_t, LetterUnderWay> letters_;
 };
 
 }  // namespace paceline
