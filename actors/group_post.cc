@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <thread>
 
 namespace paceline {
 namespace {
@@ -102,6 +103,17 @@ void GroupPost::end() {
   postman_ = {};
   waiter_.reset();
 }
+
+void GroupPost::have_others_stand_still() {
+  constexpr auto kAMoment = 300ms;  // who stops this process waits for it
+  standing_.store(0);
+  send_all(letter(LetterKind::group_stand_still, {}, me()));
+  const auto until = std::chrono::steady_clock::now() + kAMoment;
+  while (standing_.load() + 1 < context_.place.groups && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(1ms);
+}
+
+void GroupPost::have_others_go_on() { send_all(letter(LetterKind::group_go_on, {}, me())); }
 
 void GroupPost::send_all(const Letter& letter) {
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
@@ -210,6 +222,15 @@ void GroupPost::deliver(const Letter& letter) {
       return;
     case LetterKind::figures:
       return note(letter);
+    case LetterKind::group_stand_still:
+      context_.live.clock.suspend(wall_seconds());
+      return send(context_.place.group({letter.from}),
+                  paceline::letter(LetterKind::group_stands, {}, me()));
+    case LetterKind::group_stands:
+      standing_.fetch_add(1);
+      return;
+    case LetterKind::group_go_on:
+      return context_.live.clock.go_on(wall_seconds());
     case LetterKind::led:
       if (Led led; heard(letter, led)) {
         context_.live.leader.store(led.leader);

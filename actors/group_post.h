@@ -7,6 +7,7 @@
 //   GP-2 A letter for a role that is not here, or from none of the run, is dropped and named in the log.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <string>
 
@@ -45,6 +46,10 @@ class GroupPost {
   void tell_figures();
   /// Tells group 0 what has been counted here.
   void tell_counts(const Counts& counts);
+  /// Has the clocks of the others stand still, as this one's does; waits until all say so, at most a
+  /// moment: their processes may be stopped then, and no deadline passes when they go on.
+  void have_others_stand_still();
+  void have_others_go_on();
   /// To all other groups.
   void send_all(const Letter& letter);
   void send(std::uint32_t group, const Letter& letter) { links_->out(group).send(letter); }
@@ -65,7 +70,8 @@ class GroupPost {
   const Mailbox mailbox_;
   const caf::actor run_;
   std::unique_ptr<GroupLinks> links_;
-  TextReader texts_;  // the postman's
+  TextReader texts_;                        // the postman's
+  std::atomic<std::uint32_t> standing_{0};  // others, whose clocks stand still
   PostmanStop stop_;
   caf::actor postman_;
   std::optional<caf::scoped_actor> waiter_;

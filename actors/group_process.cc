@@ -116,13 +116,6 @@ class GroupHost {
       case LetterKind::group_drain:
         if (letter.bytes == sizeof(std::uint64_t)) drain(body<std::uint64_t>(letter));
         return;
-      case LetterKind::group_stood_still:
-        if (letter.bytes == sizeof(double)) {
-          const double now = wall_seconds();
-          context_.live.clock.suspend(now - body<double>(letter));
-          context_.live.clock.go_on(now);
-        }
-        return;
       case LetterKind::group_end:
         ended_ = true;
         return;

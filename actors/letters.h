@@ -54,7 +54,9 @@ enum class LetterKind : std::uint16_t {
   group_drained,
   group_finished,
   group_end,
-  group_stood_still,  ///< seconds
+  group_stand_still,
+  group_stands,
+  group_go_on,
   figures,
   led,
   counted,

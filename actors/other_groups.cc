@@ -203,12 +203,13 @@ std::optional<Drained> OtherGroups::drained() const {
 }
 
 void OtherGroups::stand_still() {
+  post_->have_others_stand_still();
   for (const Group& group : groups_)
     if (group.child) group.child.kill(SIGSTOP);
 }
 
-void OtherGroups::go_on(double seconds) {
-  post_->send_all(letter(LetterKind::group_stood_still, {}, post_->me(), seconds));
+void OtherGroups::go_on() {
+  post_->have_others_go_on();
   for (const Group& group : groups_)
     if (group.child) group.child.kill(SIGCONT);
 }

@@ -51,7 +51,7 @@ class OtherGroups {
   std::optional<Drained> drained() const;
   /// The run was suspended: everyone's process, and so its clock.
   void stand_still();
-  void go_on(double seconds);
+  void go_on();
   /// Ends all, in order where they still can. Who still reads from them is told an error; this object
   /// outlives them.
   void end();

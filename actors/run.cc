@@ -198,15 +198,14 @@ void Ride::listen() {
 
 /// From suspend() to go_on(): this process is about to stop, and its workers' stop with it.
 void Ride::stand_still() {
-  const double since = wall_seconds();
-  context_.live.clock.suspend(since);
+  context_.live.clock.suspend(wall_seconds());
   processes_.signal_all(SIGSTOP);
   if (groups_) groups_->stand_still();
   control_.stands_still();
   while (control_.suspending()) std::this_thread::sleep_for(5ms);
   context_.live.clock.go_on(wall_seconds());
   processes_.signal_all(SIGCONT);
-  if (groups_) groups_->go_on(wall_seconds() - since);
+  if (groups_) groups_->go_on();
 }
 
 Result<> Ride::await_engines() {

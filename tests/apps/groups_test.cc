@@ -114,6 +114,22 @@ TEST(Groups, GiveTheSameBitsOverEveryFabricAndWithoutAndReadALeaderOnceARound) {
   }
 }
 
+TEST(Groups, MayHaveWorkersThatAreProcessesAndTheBitsStay) {
+  const TemporaryFolder folder;
+  std::vector<std::string> bits;
+  for (const char* isolation : {"thread", "process"}) {
+    const fs::path run = folder / isolation;
+    const Outcome outcome = run_paceline(group_run(
+        run, fabrics()[0],
+        {"--groups", "2", "--workers", "4", "--steps", "12", "--mode", "barrier", "--deterministic",
+         "--tau", "2", "--tau-global", "4", "--score-window", "4", "--isolation", isolation}));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+    EXPECT_THAT(faults(run), IsEmpty());
+    bits.push_back(content(run / "leader.safetensors"));
+  }
+  EXPECT_TRUE(bits[0] == bits[1]);
+}
+
 TEST(Groups, OfThreeReachEachOtherWithoutWaiting) {
   const TemporaryFolder folder;
   const fs::path run = folder / "run";
@@ -164,6 +180,34 @@ TEST(Groups, EndInOrderAtAnInterrupt) {
     EXPECT_THAT(faults(run), IsEmpty());
     EXPECT_THAT(groups_of(run), IsEmpty());
   }
+}
+
+TEST(Groups, StopAndGoOnWithTheRunAndTheTimeBetweenIsNotTheRuns) {
+  constexpr std::chrono::seconds kStopped{12};  // more silence than a fabric's peer is allowed
+  const TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  RunningCommand process(
+      paceline_words(
+          group_run(run, fabrics()[0], {"--groups", "2", "--workers", "2", "--minutes", "0.2"})),
+      {}, RunningCommand::Group::own);
+  ASSERT_TRUE(within_deadline([&] { return events(run, "step").size() >= 4; }));
+  std::vector<pid_t> all = groups_of(run);
+  ASSERT_EQ(all.size(), 1u);
+  all.push_back(process.pid());
+  process.send(SIGTSTP);  // as Ctrl-Z
+  ASSERT_TRUE(within_deadline(
+      [&] { return std::ranges::all_of(all, [](pid_t pid) { return state_of(pid) == 'T'; }); }));
+  std::this_thread::sleep_for(kStopped);
+  process.send(SIGCONT);
+  const Outcome outcome = process.wait(kDeadline);
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  EXPECT_THAT(faults(run), IsEmpty());
+  const json summary = json::parse(content(run / "summary.json"));
+  EXPECT_EQ(summary.at("ended_by"), "minutes");
+  EXPECT_GT(summary.at("wall_seconds").get<double>(),
+            summary.at("train_seconds").get<double>() + kStopped.count());
+  for (const json& step : events(run, "step"))
+    EXPECT_LT(step.at("t").get<double>(), 12 + 8.0) << "every process's clock stood still";
 }
 
 TEST(Groups, EndWithTheRunsProcess) {
