@@ -35,7 +35,7 @@ void ActorHost::send(Address to, const Packet& packet) {
 
 void ActorHost::prefetch(SlotRef ref, std::uint64_t at_least) {
   if (context_.arenas->local(group(), ref) || context_.arenas->pin(group(), ref, at_least)) return;
-  anonymously_tell(context_.couriers[group()], Fetch{ref, Address{}, 0});
+  anonymously_tell(context_.couriers[group()], Fetch{ref, Address{}, 0, at_least});
 }
 
 void ActorHost::record(const Event& event) {
@@ -78,7 +78,7 @@ bool ActorHost::pin_or_fetch(PinOp& op) {
   if (local || at_once || op.at_least != kNewest)
     op.got = context_.arenas->pin(group(), op.slot, at_once ? 0 : op.at_least);
   if (op.got || local || at_once) return true;
-  anonymously_tell(context_.couriers[group()], Fetch{op.slot, self(), ++ticket_});
+  anonymously_tell(context_.couriers[group()], Fetch{op.slot, self(), ++ticket_, op.at_least});
   return false;
 }
 

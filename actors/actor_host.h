@@ -21,7 +21,7 @@ class ActorHost : public RoleHost {
 
   void send(Address to, const Packet& packet) override;
   void prefetch(SlotRef slot, std::uint64_t at_least) override;
-  std::uint64_t newest(SlotRef slot) const override { return context_.arenas->newest(slot); }
+  std::uint64_t newest(SlotRef slot) const override { return context_.newest(slot); }
   Slot slot(std::uint32_t index) override { return context_.arenas->slot({self(), index}); }
   void record(const Event& event) override;
   bool stopping() const override { return context_.budget.stopped(); }

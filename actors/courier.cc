@@ -12,7 +12,7 @@ CourierActor::behavior_type courier(CourierActor::stateful_pointer<CourierState>
                                     RunContext* context, std::uint32_t group) {
   return {
       [=](const Fetch& fetch) {
-        context->arenas->fetch(group, fetch.slot);
+        context->arenas->fetch(group, fetch.slot, fetch.at_least);
         ++state(self).carried;
         if (fetch.asker != Address{})
           tell(self, context->directory[fetch.asker.index], Fetched{fetch.ticket});

@@ -5,16 +5,23 @@
 
 namespace paceline {
 
-Result<> Crew::seat_all() {
-  const std::uint32_t workers = context_.place.workers();
+void Crew::spawn_fronts() {
   seats_.resize(context_.place.seats());
   for (Rank rank = 0; rank < seats_.size(); ++rank) {
-    context_.directory[rank] = spawn_front(system_, run_);
     Seat& seat = seats_[rank];
-    seat.first = seat.known = rank < workers;
+    if (!context_.hosts({rank})) {
+      seat.state = State::elsewhere;
+      continue;
+    }
+    context_.directory[rank] = spawn_front(system_, run_);
+    seat.first = seat.known = rank < context_.place.workers();
     seat.sat = seat.first ? 0 : 1;
+    if (seat.first) first_.push_back(rank);
   }
-  for (Rank rank = 0; rank < (processes_ ? 1 : workers); ++rank) PACELINE_TRYV(seat(rank));
+}
+
+Result<> Crew::seat_all() {
+  for (std::size_t i = 0; i < (processes_ ? 1 : first_.size()); ++i) PACELINE_TRYV(seat(first_[i]));
   return success();
 }
 
@@ -55,8 +62,8 @@ void Crew::ready(const EngineReady& ready) {
   if (ready.error.code)
     failure = fail(ready.error.code, "worker {}: {}", ready.rank, ready.error.message);
   else if (ready_++ == 0 && processes_)
-    for (Rank rank = 1; rank < context_.place.workers() && !failure.code; ++rank)
-      if (const auto seated = this->seat(rank); !seated) failure = seated.error();
+    for (std::size_t i = 1; i < first_.size() && !failure.code; ++i)
+      if (const auto seated = this->seat(first_[i]); !seated) failure = seated.error();
   if (!failure_.code) failure_ = failure;
 }
 
@@ -118,8 +125,7 @@ void Crew::leave_empty(Rank rank, State state) {
 bool Crew::needed(Rank rank) const {
   if (context_.budget.exhausted()) return false;
   return !context_.options.deterministic ||
-         context_.words.seat(rank).steps.load() <
-             context_.budget.planned() / context_.place.workers();
+         context_.words.seat(rank).steps.load() < context_.steps_planned / context_.place.workers();
 }
 
 std::size_t Crew::count(State state) const {

@@ -36,7 +36,9 @@ class Crew {
   Crew(caf::actor_system& system, RunContext& context, caf::actor run, WorkerProcesses* processes)
       : system_(system), context_(context), run_(std::move(run)), processes_(processes) {}
 
-  /// Spawns every seat's front into the directory, and the riders, who build their engines and say
+  /// Spawns every seat's front into the directory, of the seats that are in this process.
+  void spawn_fronts();
+  /// Spawns the first riders, who build their engines and say
   /// EngineReady. Processes start when the first has its engine: it may have timed algorithms that
   /// the others then find chosen.
   Result<> seat_all();
@@ -46,7 +48,8 @@ class Crew {
   /// Why a worker could not begin; the first.
   const Error& failure() const { return failure_; }
   /// Whether everyone has been ready.
-  bool all_ready() const { return ready_ == context_.place.workers(); }
+  bool all_ready() const { return ready_ == first_.size(); }
+  bool any_ready() const { return ready_ > 0; }
   /// A rider's end, as its front tells it.
   void ended(const EngineEnded& end);
   /// What a process has to say of its end, and that end.
@@ -67,29 +70,31 @@ class Crew {
   std::size_t riding() const { return count(State::riding) + count(State::awaited); }
   /// Whether every worker has ended before its time, for good.
   bool lost() const {
-    return count(State::lost) > 0 && count(State::lost) + count(State::empty) == seats_.size();
+    return count(State::lost) > 0 &&
+           count(State::lost) + count(State::empty) + count(State::elsewhere) == seats_.size();
   }
 
  private:
   enum class State : std::uint8_t {
-    riding,   ///< or building its engine
-    awaited,  ///< empty until `due`
-    ended,    ///< for good, with nothing left to do
-    lost,     ///< for good, before its time
-    empty     ///< nobody is to sit here, not yet or no more
+    riding,    ///< or building its engine
+    awaited,   ///< empty until `due`
+    ended,     ///< for good, with nothing left to do
+    lost,      ///< for good, before its time
+    empty,     ///< nobody is to sit here, not yet or no more
+    elsewhere  ///< in another process's group
   };
   struct Seat {
     State state = State::empty;
-    bool first = false;                    // who sits here does since the run began
-    bool known = false;                    // to the leaders, riding or awaited
-    bool leaving = false;                  // is to end at its next boundary
-    bool overdue = false;                  // has not built its engine in time, and that was said
-    std::uint32_t sat = 0;                 // how many sat here; a seat that begins empty had one
-    std::uint32_t restarts = 0;            // of who was seated first or added last
-    double pause = kFirstPause;            // seconds, before the next one
+    bool first = false;                     // who sits here does since the run began
+    bool known = false;                     // to the leaders, riding or awaited
+    bool leaving = false;                   // is to end at its next boundary
+    bool overdue = false;                   // has not built its engine in time, and that was said
+    std::uint32_t sat = 0;                  // how many sat here; a seat that begins empty had one
+    std::uint32_t restarts = 0;             // of who was seated first or added last
+    double pause = kFirstPause;             // seconds, before the next one
     double due = 0, seated = 0, begun = 0;  // wall_seconds()
-    std::unique_ptr<WorkerHost> host;      // of a thread
-    std::optional<EngineEnded> last_word;  // of a process
+    std::unique_ptr<WorkerHost> host;       // of a thread
+    std::optional<EngineEnded> last_word;   // of a process
     bool ready = false;
   };
   struct Change {
@@ -129,6 +134,7 @@ class Crew {
   const caf::actor run_;
   WorkerProcesses* const processes_;
   std::vector<Seat> seats_;
+  std::vector<Rank> first_;      // who rides when the run begins
   std::vector<Change> changes_;  // under way
   std::uint64_t added_ = 0, removed_ = 0;
   std::size_t ready_ = 0;  // of the first in each seat

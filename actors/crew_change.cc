@@ -31,6 +31,8 @@ void Crew::change(const CrewQuestion& question, CrewDesk& desk) {
   Result<std::vector<Rank>> chosen = std::vector<Rank>{};
   if (n == 0)
     chosen = refusal("0 workers more are none: give +1 or -1, say");
+  else if (context_.only)
+    chosen = refusal("a run with --fabric keeps its workers: none can be added or removed yet");
   else if (context_.options.deterministic)
     chosen = refusal(
         "--deterministic gives the same bits to the same workers alone: none can be "
@@ -69,10 +71,11 @@ std::vector<SeatView> Crew::view() const {
     SeatView& view = views.emplace_back();
     view.group = context_.place.group(context_.place.worker(rank));
     view.leads = context_.live.leader.load() == rank;
-    view.now = seats_[rank].leaving || state == State::ended ? Now::closed
-               : state == State::riding                      ? Now::riding
-               : state == State::awaited                     ? Now::awaited
-                                                             : Now::free;
+    view.now = seats_[rank].leaving || state == State::ended || state == State::elsewhere
+                   ? Now::closed
+               : state == State::riding  ? Now::riding
+               : state == State::awaited ? Now::awaited
+                                         : Now::free;
   }
   return views;
 }

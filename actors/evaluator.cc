@@ -1,6 +1,7 @@
 #include "paceline/actors/evaluator.h"
 
 #include <algorithm>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -63,37 +64,39 @@ Result<Assessed> Evaluator::evaluate(const Snapshot& snapshot) {
 }
 
 Result<> Evaluator::copy_leader(Address leader) {
-  const Pin pin = context_.arenas->slot({leader, kParameters}).pin();
-  if (!pin && context_.arenas->newest({leader, kParameters}) == 0)
-    return fail(std::errc::resource_unavailable_try_again, "{} has published nothing yet",
-                context_.place.name(leader));
-  if (!pin)
-    return fail(
-        std::errc::resource_unavailable_try_again,
-        "the newest parameters of {} cannot be read: their checksum does not match, all "
-        "pins are taken, or their memory cannot be had here: resume the run from a checkpoint",
-        context_.place.name(leader));
-  context_.device->math().copy(flat(), {pin.bytes().data(), flat_.size()});
+  const auto pin = context_.arenas->read({leader, kParameters});
+  if (!pin)  // not now: the run goes on without a test
+    return fail(std::errc::resource_unavailable_try_again, "{}", pin.error().message);
+  context_.device->math().copy(flat(), {pin.value().bytes().data(), flat_.size()});
   complete_ = context_.place.role(leader) == Role::worker;
   return success();
 }
 
 Result<> Evaluator::copy_mean() {
+  const VectorMath& math = context_.device->math();
   std::vector<Pin> pins;
+  std::deque<std::vector<float>> carried;  // from other processes' groups
   std::vector<ConstVector> vectors;
   for (Rank r = 0; r < context_.place.seats(); ++r) {
     // Nobody's parameters, and those of one that was given up, which stand still.
     if (context_.words.seat(r).vacant.load() || context_.words.seat(r).lost.load()) continue;
-    Pin pin = context_.arenas->slot({context_.place.worker(r), kParameters}).pin();
+    auto pin = context_.arenas->read({context_.place.worker(r), kParameters});
     if (!pin) continue;  // a worker that never came to publish has no say
-    vectors.emplace_back(pin.bytes().data(), context_.network.layout().elements);
-    pins.push_back(std::move(pin));
+    const ConstVector there(pin.value().bytes().data(), context_.network.layout().elements);
+    if (context_.hosts({r})) {
+      vectors.push_back(there);
+      pins.push_back(std::move(pin).value());
+    } else {
+      std::vector<float>& kept = carried.emplace_back(flat_.size());
+      math.copy({kept.data(), kept.size()}, {there.data, kept.size()});
+      vectors.emplace_back(kept.data(), there.count);
+    }
   }
-  if (pins.empty())
+  if (vectors.empty())
     return fail(std::errc::resource_unavailable_try_again, "no worker has published anything yet");
-  context_.device->math().mean({flat_.data(), context_.network.layout().elements}, vectors);
-  complete_ = pins.size() == 1;
-  if (complete_) context_.device->math().copy(flat(), {vectors[0].data, flat_.size()});
+  math.mean({flat_.data(), context_.network.layout().elements}, vectors);
+  complete_ = vectors.size() == 1;
+  if (complete_) math.copy(flat(), {vectors[0].data, flat_.size()});
   return success();
 }
 

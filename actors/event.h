@@ -34,6 +34,16 @@ struct PullEvent {
   std::uint64_t version = 0, staleness = 0;  ///< staleness in versions
   bool skipped = false;
 };
+/// A slot was read over a fabric.
+struct ReadEvent {
+  std::uint32_t owner = 0;  ///< Address of whose slot it is
+  std::uint64_t version = 0;
+  std::uint64_t bytes = 0;  ///< of the version
+  std::uint64_t retried_bytes = 0;
+  std::uint32_t retries = 0;
+  bool for_group = true;  ///< pinned by all of it; else for a test of the leader or the mean
+  double seconds = 0;
+};
 /// A wait that ran out, or a peer that is gone: one line that names who, the round and the last
 /// sign of life.
 struct FaultEvent {
@@ -50,6 +60,7 @@ struct CheckpointEvent {
   bool resumed = false;  ///< the run goes on from here
 };
 
-using Event = std::variant<ScoreEvent, LeaderEvent, PullEvent, FaultEvent, CheckpointEvent>;
+using Event =
+    std::variant<ScoreEvent, LeaderEvent, PullEvent, ReadEvent, FaultEvent, CheckpointEvent>;
 
 }  // namespace paceline

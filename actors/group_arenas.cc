@@ -12,7 +12,7 @@
 namespace paceline {
 namespace {
 
-constexpr std::size_t kCopiesOfASize = 2;
+constexpr std::size_t kCopiesOfASize = 2, kLettersOfGroups = 4096;
 
 // What a copy is of: changes of the word (32) | role + 1 (24) | slot (8); the lower half 0: of
 // nothing. Counting changes keeps a reader that slept from taking one content for another.
@@ -35,6 +35,16 @@ std::uint64_t now() {
 struct alignas(64) GroupArenas::CopyWords {
   std::atomic<std::uint64_t> source{0};
   std::atomic<std::uint64_t> used{0};  // wall clock, ns; whoever uses it
+
+  /// Shows a new content of the copy, which may be of another slot than before.
+  void put(SlotRef ref, Loan loan, std::uint64_t version) {
+    const std::uint64_t before = source.load();
+    const bool same = source_of(before) == encode_source(ref);
+    if (!same) source.store(changed(before, 0));  // no longer of the old, not yet of the new
+    std::move(loan).publish_as(version);
+    if (!same) source.store(changed(source.load(), encode_source(ref)));
+    used.store(now());
+  }
 };
 
 /// What this process knows of the slots of seats that begin empty.
@@ -51,11 +61,12 @@ struct GroupArenas::Plan {
   std::vector<std::size_t> first_slot, state_slot, slots_end, first_copy;
   std::vector<std::vector<SlotShape>> slots;    // by group
   std::vector<std::vector<DamagedSlot>> named;  // the same slots, undamaged
+  std::vector<std::size_t> copies;              // how many, by group
 };
 
 GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& math,
                                     const Layout& layout, const Place& place, StateBytes state,
-                                    SlotDevice device) {
+                                    SlotDevice device, std::optional<std::uint32_t> only) {
   Plan plan;
   if (device.holds_vectors)
     for (Rank seat = 0; seat < place.seats(); ++seat)
@@ -112,6 +123,10 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
       plan.slots[group].insert(
           plan.slots[group].end(), kCopiesOfASize,
           SlotShape{bytes, false, whole ? memory(group * place.per_group) : nullptr});
+    plan.copies.push_back(plan.slots[group].size() - plan.first_copy[group]);
+    if (only && place.group(place.global()) == group)  // for read()
+      plan.slots[group].push_back(
+          {math.bytes(layout.elements) + math.bytes(layout.buffer_elements)});
     plan.named[group].resize(plan.slots[group].size(),
                              {{}, fmt::format("group {}'s copy of another's", group), {}});
   }
@@ -119,7 +134,7 @@ GroupArenas::Plan GroupArenas::plan(const Protocol& protocol, const VectorMath& 
 }
 
 GroupArenas::GroupArenas(const Place& place, const VectorMath& math, SlotDevice device, Plan plan,
-                         std::vector<Group> groups)
+                         Groups groups)
     : place_(place),
       math_(&math),
       device_(device),
@@ -128,31 +143,38 @@ GroupArenas::GroupArenas(const Place& place, const VectorMath& math, SlotDevice 
       state_slot_(std::move(plan.state_slot)),
       slots_end_(std::move(plan.slots_end)),
       groups_(std::move(groups)) {
-  for (Group& group : groups_) group.later = std::make_shared<Later>(group.arena.slots());
+  for (const auto& slots : plan.slots) {
+    std::vector<std::size_t>& bytes = bytes_.emplace_back();
+    for (const SlotShape& shape : slots) bytes.push_back(shape.bytes);
+  }
+  for (auto& group : groups_)
+    if (group) group->later = std::make_shared<Later>(group->arena.slots());
 }
 
 std::span<GroupArenas::CopyWords> GroupArenas::Group::copies() const {
-  return {reinterpret_cast<CopyWords*>(arena.board().data()), arena.slots() - first_copy};
+  return {reinterpret_cast<CopyWords*>(arena.board().data()), copy_count};
 }
 
 Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
                                         const std::string& name, StateBytes state, bool checksums,
-                                        SlotDevice device) {
-  Plan planned = plan(protocol, math, layout, place, state, device);
-  std::vector<Group> groups;
-  for (std::uint32_t j = 0; j < place.groups; ++j) {
+                                        SlotDevice device, std::optional<std::uint32_t> only) {
+  Plan planned = plan(protocol, math, layout, place, state, device, only);
+  Groups groups(place.groups);
+  for (std::uint32_t j = only.value_or(0); j < (only ? *only + 1 : place.groups); ++j) {
     ArenaOptions options;
     options.name = fmt::format("{}-group{}", name, j);
     options.layout_hash = layout.hash();
     options.slots = planned.slots[j];
     options.pins = std::max<std::size_t>(64, 4 * place.roles());
-    const std::size_t copies = options.slots.size() - planned.first_copy[j];
-    options.board_bytes = copies * sizeof(CopyWords);
+    if (only) options.mailboxes.push_back({kLettersOfGroups});
+    options.board_bytes = planned.copies[j] * sizeof(CopyWords);
     options.checksums = checksums;
     PACELINE_TRY(Arena arena, Arena::create(options));
-    groups.push_back({std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
-    for (CopyWords& copy : groups.back().copies()) std::construct_at(&copy);
+    groups[j] = std::make_unique<Group>(
+        Group{std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
+    groups[j]->copy_count = planned.copies[j];
+    for (CopyWords& copy : groups[j]->copies()) std::construct_at(&copy);
   }
   GroupArenas made(place, math, device, std::move(planned), std::move(groups));
   PACELINE_TRYV(made.map());
@@ -162,16 +184,16 @@ Result<GroupArenas> GroupArenas::create(const Protocol& protocol, const VectorMa
 Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMath& math,
                                         const Layout& layout, const Place& place,
                                         std::span<const std::string> segments, StateBytes state,
-                                        SlotDevice device) {
-  Plan planned = plan(protocol, math, layout, place, state, device);
-  std::vector<Group> groups;
-  for (std::uint32_t j = 0; j < place.groups; ++j) {
+                                        SlotDevice device, std::optional<std::uint32_t> only) {
+  Plan planned = plan(protocol, math, layout, place, state, device, only);
+  Groups groups(place.groups);
+  for (std::uint32_t j = only.value_or(0); j < (only ? *only + 1 : place.groups); ++j) {
     PACELINE_TRY(Arena arena,
                  Arena::attach(segments[j], layout.hash(),
                                planned.buffers.empty() ? nullptr : planned.buffers[0].get()));
     const std::vector<SlotShape>& slots = planned.slots[j];
-    const std::size_t copies = slots.size() - planned.first_copy[j];
-    bool same = arena.slots() == slots.size() && arena.board().size() == copies * sizeof(CopyWords);
+    bool same = arena.slots() == slots.size() &&
+                arena.board().size() == planned.copies[j] * sizeof(CopyWords);
     for (std::size_t k = 0; same && k < slots.size(); ++k)
       same = arena.slot(k).bytes() == slots[k].bytes &&
              arena.slot(k).is_elsewhere() == (slots[k].memory != nullptr);
@@ -180,7 +202,9 @@ Result<GroupArenas> GroupArenas::attach(const Protocol& protocol, const VectorMa
                   "{} has other slots than this protocol and these workers: start both from the "
                   "same options",
                   segments[j]);
-    groups.push_back({std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
+    groups[j] = std::make_unique<Group>(
+        Group{std::move(arena), planned.first_copy[j], std::move(planned.named[j])});
+    groups[j]->copy_count = planned.copies[j];
   }
   GroupArenas made(place, math, device, std::move(planned), std::move(groups));
   PACELINE_TRYV(made.map());
@@ -200,7 +224,8 @@ Result<> GroupArenas::map(std::span<std::byte> memory, std::vector<MappedMemory>
 
 /// What has memory from the beginning.
 Result<> GroupArenas::map() {
-  for (Group& group : groups_) PACELINE_TRYV(map(group.arena.memory_at_first(), group.mapped));
+  for (auto& group : groups_)
+    if (group) PACELINE_TRYV(map(group->arena.memory_at_first(), group->mapped));
   return success();
 }
 
@@ -227,12 +252,12 @@ void GroupArenas::open(const Group& group, std::size_t index) const {
 
 std::vector<std::string> GroupArenas::segments() const {
   std::vector<std::string> names;
-  for (const Group& group : groups_) names.push_back(group.arena.segment());
+  for (const auto& group : groups_) names.push_back(group ? group->arena.segment() : std::string());
   return names;
 }
 
 Result<> GroupArenas::reserve(Address seat) {
-  Group& group = groups_[place_.group(seat)];
+  Group& group = *groups_[place_.group(seat)];
   const std::lock_guard lock(group.later->mutex);
   for (std::size_t k = first_slot_[seat.index]; k < slots_end_[seat.index]; ++k) {
     if (group.later->settled[k].load()) continue;
@@ -244,14 +269,14 @@ Result<> GroupArenas::reserve(Address seat) {
 }
 
 Slot GroupArenas::slot(SlotRef ref) const {
-  const Group& group = groups_[place_.group(ref.owner)];
+  const Group& group = *groups_[place_.group(ref.owner)];
   const std::size_t index = first_slot_[ref.owner.index] + ref.index;
   if (place_.begins_empty(ref.owner)) open(group, index);
   return group.arena.slot(index);
 }
 
 Slot GroupArenas::state_slot(Address owner) const {
-  const Group& group = groups_[place_.group(owner)];
+  const Group& group = *groups_[place_.group(owner)];
   const std::size_t index = state_slot_[owner.index];
   if (place_.begins_empty(owner)) open(group, index);
   return group.arena.slot(index);
@@ -259,7 +284,7 @@ Slot GroupArenas::state_slot(Address owner) const {
 
 Pin GroupArenas::pin(std::uint32_t group, SlotRef ref, std::uint64_t at_least) const {
   if (local(group, ref)) return slot(ref).pin();
-  const Group& own = groups_[group];
+  const Group& own = *groups_[group];
   const std::span<CopyWords> copies = own.copies();
   for (std::size_t k = 0; k < copies.size(); ++k) {
     const std::uint64_t source = copies[k].source.load();
@@ -281,52 +306,101 @@ void GroupArenas::carry(std::span<std::byte> to, const Pin& from, bool elsewhere
   math_->finish();
 }
 
-bool GroupArenas::fetch(std::uint32_t group, SlotRef ref) {
-  const Slot source_slot = slot(ref);
-  const Pin from = source_slot.pin();
-  if (!from) return false;
-  const Group& own = groups_[group];
+/// Which copy is to hold a slot: the one that does, else the one used longest ago.
+std::size_t GroupArenas::choose_copy(const Group& own, SlotRef ref, std::size_t bytes,
+                                     bool elsewhere) const {
   const std::span<CopyWords> copies = own.copies();
   std::size_t to = copies.size();
   for (std::size_t k = 0; k < copies.size(); ++k) {
     const Slot held = own.arena.slot(own.first_copy + k);
-    if (held.bytes() != from.bytes().size() || held.is_elsewhere() != source_slot.is_elsewhere())
-      continue;
-    if (source_of(copies[k].source.load()) == encode_source(ref)) {
-      to = k;
-      break;
-    }
+    if (held.bytes() != bytes || held.is_elsewhere() != elsewhere) continue;
+    if (source_of(copies[k].source.load()) == encode_source(ref)) return k;
     if (to == copies.size() || copies[k].used.load() < copies[to].used.load()) to = k;
   }
-  PACELINE_CHECK(to < copies.size(), "group {} has no copy of {} bytes", group,
-                 from.bytes().size());
-  CopyWords& copy = copies[to];
+  PACELINE_CHECK(to < copies.size(), "no copy of {} bytes", bytes);
+  return to;
+}
+
+bool GroupArenas::fetch(std::uint32_t group, SlotRef ref, std::uint64_t at_least) {
+  const Group& own = *groups_[group];
+  if (!here(ref.owner)) return fetch_remote(own, ref, at_least);
+  const Slot source_slot = slot(ref);
+  const Pin from = source_slot.pin();
+  if (!from) return false;
+  const std::size_t to = choose_copy(own, ref, from.bytes().size(), source_slot.is_elsewhere());
   const Slot slot = own.arena.slot(own.first_copy + to);
-  const std::uint64_t source = copy.source.load();
-  const bool same = source_of(source) == encode_source(ref);
-  if (same && slot.version() >= from.version()) return true;
+  CopyWords& copy = own.copies()[to];
+  if (source_of(copy.source.load()) == encode_source(ref) && slot.version() >= from.version())
+    return true;
   auto loan = slot.loan();
   if (!loan) return false;
   carry(loan->bytes(), from, slot.is_elsewhere());
-  if (!same) copy.source.store(changed(source, 0));  // no longer of the old, not yet of the new
-  std::move(*loan).publish_as(from.version());
-  if (!same) copy.source.store(changed(copy.source.load(), encode_source(ref)));
-  copy.used.store(now());
+  copy.put(ref, std::move(*loan), from.version());
   return true;
+}
+
+bool GroupArenas::fetch_remote(const Group& own, SlotRef ref, std::uint64_t at_least) {
+  const std::uint32_t home = place_.group(ref.owner);
+  const std::size_t index = first_slot_[ref.owner.index] + ref.index;
+  const std::size_t to = choose_copy(own, ref, bytes_[home][index], false);
+  const Slot slot = own.arena.slot(own.first_copy + to);
+  CopyWords& copy = own.copies()[to];
+  if (at_least != kNewest && source_of(copy.source.load()) == encode_source(ref) &&
+      slot.version() >= std::max<std::uint64_t>(at_least, 1))
+    return true;
+  auto loan = slot.loan();
+  if (!loan) return false;
+  auto arrival = remote_(ref, static_cast<std::uint32_t>(index), std::move(*loan), true);
+  if (!arrival) return false;
+  copy.put(ref, std::move(arrival.value().loan), arrival.value().version);
+  return true;
+}
+
+Result<Pin> GroupArenas::read(SlotRef ref) {
+  const std::uint32_t home = place_.group(ref.owner);
+  Pin pin;
+  if (here(ref.owner)) {
+    const Slot from = slot(ref);
+    pin = from.pin();
+    if (!pin && from.version() == 0)
+      return fail(std::errc::no_message_available, "{} has published nothing yet",
+                  place_.name(ref.owner));
+  } else {
+    const std::size_t index = first_slot_[ref.owner.index] + ref.index;
+    const Group& own = *groups_[place_.group(place_.global())];
+    const Slot to = own.arena.slot(own.arena.slots() - 1);
+    PACELINE_CHECK(to.bytes() == bytes_[home][index], "parameters of {} bytes alone are read so",
+                   to.bytes());
+    auto loan = to.loan();
+    if (loan) {
+      PACELINE_TRY(auto arrival,
+                   remote_(ref, static_cast<std::uint32_t>(index), std::move(*loan), false));
+      std::move(arrival.loan).publish_as(arrival.version);
+      pin = to.pin();
+    }
+  }
+  if (!pin)
+    return fail(
+        std::errc::resource_unavailable_try_again,
+        "the newest parameters of {} cannot be read: their checksum does not match, all "
+        "pins are taken, or their memory cannot be had here: resume the run from a checkpoint",
+        place_.name(ref.owner));
+  return pin;
 }
 
 std::size_t GroupArenas::clear_pins(const ProcessIdentity& process) {
   std::size_t cleared = 0;
-  for (Group& group : groups_) cleared += group.arena.clear_pins(process);
+  for (auto& group : groups_)
+    if (group) cleared += group->arena.clear_pins(process);
   return cleared;
 }
 
 std::vector<DamagedSlot> GroupArenas::damaged() const {
   std::vector<DamagedSlot> found;
-  for (const Group& group : groups_)
-    for (std::size_t k = 0; k < group.named.size(); ++k)
-      if (const SlotDamage damage = group.arena.slot(k).damage(); damage != SlotDamage{}) {
-        found.push_back(group.named[k]);
+  for (const auto& group : groups_)
+    for (std::size_t k = 0; group && k < group->named.size(); ++k)
+      if (const SlotDamage damage = group->arena.slot(k).damage(); damage != SlotDamage{}) {
+        found.push_back(group->named[k]);
         found.back().damage = damage;
       }
   return found;

@@ -18,6 +18,7 @@ TimedEvent timed_event(const Letter& letter) {
 constexpr LetterKind kind_of(const ScoreEvent&) { return LetterKind::score; }
 constexpr LetterKind kind_of(const LeaderEvent&) { return LetterKind::leader; }
 constexpr LetterKind kind_of(const PullEvent&) { return LetterKind::pull; }
+constexpr LetterKind kind_of(const ReadEvent&) { return LetterKind::read; }
 
 }  // namespace
 
@@ -84,6 +85,8 @@ std::optional<TimedEvent> event_of(const Letter& letter, TextReader& texts) {
       return timed_event<LeaderEvent>(letter);
     case LetterKind::pull:
       return timed_event<PullEvent>(letter);
+    case LetterKind::read:
+      return timed_event<ReadEvent>(letter);
     case LetterKind::fault:
       if (const auto fault = texts.add(letter))
         return TimedEvent{fault->head.t, FaultEvent{fault->head.round, fault->text}};

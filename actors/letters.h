@@ -43,6 +43,23 @@ enum class LetterKind : std::uint16_t {
   ended,
   // from the node's process to itself
   process_ended,
+  // between groups that are processes
+  read,         ///< an event
+  group_hello,  ///< text: where this group listens
+  group_peer,   ///< text: where the group of `to` listens
+  group_ready,  ///< text: empty, or why not
+  group_begin,
+  group_stop,
+  group_drain,  ///< which time
+  group_drained,
+  group_finished,
+  group_end,
+  group_stand_still,
+  group_stands,
+  group_go_on,
+  figures,
+  led,
+  counted,
   // between a visitor and the node
   crew_question,
   crew_answer  ///< text

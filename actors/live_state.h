@@ -21,6 +21,7 @@ struct LiveState {
       std::numeric_limits<double>::quiet_NaN()};  ///< the leader's, evaluated last
   /// Of the last update, anybody's.
   std::atomic<double> learning_rate{std::numeric_limits<double>::quiet_NaN()};
+  std::atomic<std::uint64_t> centre_version{0};  ///< heard of, where the centre is elsewhere
   RunClock clock;
   std::atomic<double> begun{0};  ///< by the clock, when training began; 0: not yet
   std::atomic<double> ended{0};  ///< the same when the last worker ended

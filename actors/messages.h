@@ -11,6 +11,7 @@
 #include "paceline/actors/caf_compat.h"
 #include "paceline/actors/packet.h"
 #include "paceline/actors/role_host.h"
+#include "paceline/net/mailbox.h"
 #include "paceline/result.h"
 
 namespace paceline {
@@ -55,6 +56,7 @@ struct Fetch {  ///< role -> courier: bring this slot to our group
   SlotRef slot;
   Address asker;             ///< who gets Fetched; nobody: a prefetch
   std::uint64_t ticket = 0;  ///< comes back with the answer
+  std::uint64_t at_least = kNewest;  ///< version
 };
 struct Fetched {  ///< courier -> asker: it is there, or cannot be had now
   std::uint64_t ticket = 0;
@@ -72,6 +74,13 @@ struct LastWord {  ///< postman -> run: an engine of a process has ended, and th
 };
 struct ProcessEnded {  ///< postman -> run, after all that the worker's process has sent
   Rank rank = 0;
+};
+struct FromGroup {  ///< postman -> run: what another group's process says to this one's run
+  Letter letter;
+};
+struct GroupLost {  ///< fabric -> run: another group's process is not reached any more
+  std::uint32_t group = 0;
+  Error error;
 };
 struct Trouble {  ///< postman -> run: why the run cannot go on
   Error error;
@@ -136,6 +145,8 @@ PACELINE_LOCAL(EngineReady)
 PACELINE_LOCAL(EngineEnded)
 PACELINE_LOCAL(LastWord)
 PACELINE_LOCAL(ProcessEnded)
+PACELINE_LOCAL(FromGroup)
+PACELINE_LOCAL(GroupLost)
 PACELINE_LOCAL(Trouble)
 PACELINE_LOCAL(Skipped)
 PACELINE_LOCAL(Assess)

@@ -44,6 +44,7 @@ void NodePost::deliver(const Letter& letter) {
     case LetterKind::score:
     case LetterKind::leader:
     case LetterKind::pull:
+    case LetterKind::read:
     case LetterKind::fault:
       if (auto timed = event_of(letter, texts_))
         anonymously_tell(context_.recorder, Observation{from, timed->t, std::move(timed->event)});

@@ -29,7 +29,7 @@ class NodePost {
   const RunContext& context_;
   const Mailbox mailbox_;
   const caf::actor run_;
-  Outbox to_self_;
+  MailboxOutbox to_self_;
   TextReader texts_;  // the postman's
   PostmanStop stop_;
   caf::actor postman_;

@@ -117,9 +117,9 @@ class Envelope {
 
 /// Until when a wait for several messages lasts, whatever comes meanwhile. Protocols only hand it
 /// back (PT-3).
-class Deadline {
+class WaitDeadline {
  public:
-  Deadline(const RoleHost& host, nanoseconds within) : host_(&host), until_(host.now() + within) {}
+  WaitDeadline(const RoleHost& host, nanoseconds within) : host_(&host), until_(host.now() + within) {}
   nanoseconds left() const { return std::max(until_ - host_->now(), nanoseconds(0)); }
 
  private:
@@ -284,9 +284,9 @@ class Port {
         }};
   }
   /// The same, of several waits that end together.
-  Deadline deadline(nanoseconds within) const { return {*host_, within}; }
+  WaitDeadline deadline(nanoseconds within) const { return {*host_, within}; }
   template <class... Ms>
-  auto receive(const Deadline& deadline, std::uint64_t round = 0) const {
+  auto receive(const WaitDeadline& deadline, std::uint64_t round = 0) const {
     return receive<Ms...>(deadline.left(), round);
   }
   /// What is there already.

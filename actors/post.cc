@@ -6,20 +6,20 @@ namespace paceline {
 
 using namespace std::chrono_literals;
 
-// ---- Outbox ----
+// ---- MailboxOutbox ----
 
-void Outbox::send(std::span<const Letter> letters) {
+void MailboxOutbox::send(std::span<const Letter> letters) {
   const std::lock_guard lock(mutex_);
   waiting_.insert(waiting_.end(), letters.begin(), letters.end());
   flush_locked();
 }
 
-bool Outbox::flush() {
+bool MailboxOutbox::flush() {
   const std::lock_guard lock(mutex_);
   return flush_locked();
 }
 
-bool Outbox::flush_locked() {
+bool MailboxOutbox::flush_locked() {
   while (!waiting_.empty() && to_.send(sender_, waiting_.front())) waiting_.pop_front();
   return waiting_.empty();
 }

@@ -1,4 +1,4 @@
-// Messages between the actors of one node's processes. A typed message to an actor elsewhere goes to
+// Messages between the actors of a run's processes. A typed message to an actor elsewhere goes to
 // a proxy here, which puts a letter into the other process's mailbox; one detached actor a process,
 // the postman, turns the letters of the own mailbox into messages.
 // Threading: an Outbox is for any thread; proxies are scheduled actors; the postman has a thread of
@@ -20,14 +20,23 @@
 
 namespace paceline {
 
-/// Letters on their way into one mailbox.
+/// Letters on their way to one process.
 class Outbox {
  public:
-  Outbox(Mailbox to, SenderId sender) : to_(to), sender_(sender) {}
+  virtual ~Outbox() = default;
   void send(const Letter& letter) { send(std::span(&letter, 1)); }
-  void send(std::span<const Letter> letters);
-  /// Tries again. @return whether everything is in the mailbox
-  bool flush();
+  virtual void send(std::span<const Letter> letters) = 0;
+  /// Tries again. @return false while letters wait for room
+  virtual bool flush() = 0;
+};
+
+/// Into a mailbox of this host.
+class MailboxOutbox final : public Outbox {
+ public:
+  using Outbox::send;
+  MailboxOutbox(Mailbox to, SenderId sender) : to_(to), sender_(sender) {}
+  void send(std::span<const Letter> letters) override;
+  bool flush() override;
 
  private:
   bool flush_locked();
@@ -61,8 +70,8 @@ class PostmanStop {
 caf::actor spawn_postman(caf::actor_system& system, Mailbox own, const PostmanStop* stop,
                          std::function<void(const Letter&)> deliver, Rounds rounds);
 
-/// Proxies in a worker's process of what lives in the node's: they end by exit messages.
-/// @param out  to the node's mailbox; outlives them
+/// Proxies of what lives in another process: they end by exit messages.
+/// @param out  to that process; outlives them
 RoleActor spawn_role_proxy(caf::actor_system& system, Outbox* out, Address self, Address to);
 CourierActor spawn_courier_proxy(caf::actor_system& system, Outbox* out, Address self);
 RecorderActor spawn_recorder_proxy(caf::actor_system& system, Outbox* out, Address self);

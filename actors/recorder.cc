@@ -70,6 +70,19 @@ struct Recorder {
                          {"staleness", e.staleness},
                          {"skipped", e.skipped}});
             write(json);
+          } else if constexpr (std::is_same_v<E, ReadEvent>) {
+            context->reads.add(context->place.group(o.from), e);
+            Json json = line("read", o.t, o.from);
+            json["worker"] =
+                context->place.role({e.owner}) == Role::worker ? rank(e.owner) : nullptr;
+            json.update({{"round", nullptr},
+                         {"for", e.for_group ? "group" : "test"},
+                         {"version", e.version},
+                         {"bytes", e.bytes},
+                         {"retries", e.retries},
+                         {"retried_bytes", e.retried_bytes},
+                         {"seconds", number(e.seconds)}});
+            write(json);
           } else if constexpr (std::is_same_v<E, CheckpointEvent>) {
             Json json = line("checkpoint", o.t, o.from);
             json.update({{"round", nullptr},

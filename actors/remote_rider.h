@@ -31,7 +31,7 @@ class RemoteRider final : public Rider {
  private:
   const Address rank_;
   const Mailbox mailbox_;
-  Outbox out_;
+  MailboxOutbox out_;
 };
 
 }  // namespace paceline

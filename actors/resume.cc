@@ -59,6 +59,12 @@ std::uint64_t planned_steps(const RunOptions& o, const Data& data) {
   return static_cast<std::uint64_t>(std::ceil(steps / o.workers)) * o.workers;
 }
 
+std::uint64_t planned_for_group(const Place& place, std::uint64_t planned, std::uint32_t group) {
+  if (planned == 0) return 0;
+  const std::uint64_t share = planned * (group + 1) / place.groups - planned * group / place.groups;
+  return std::max<std::uint64_t>(share, 1);  // 0 is: no bound
+}
+
 Result<> check_resume(const RunOptions& options, const Network& network, std::uint64_t planned) {
   const Checkpoint& from = *options.resume;
   const std::string run = options.directory.string();

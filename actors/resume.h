@@ -12,6 +12,10 @@ namespace paceline {
 /// Of the whole budget, over all workers; 0: no bound. A deterministic run shares them evenly.
 std::uint64_t planned_steps(const RunOptions& options, const Data& data);
 
+/// Of those, the share of a group that is a process of its own: with even shares, what each of its
+/// workers could take.
+std::uint64_t planned_for_group(const Place& place, std::uint64_t planned, std::uint32_t group);
+
 /// Whether the options describe a run that can go on from options.resume.
 /// @param planned  planned_steps()
 /// @return an error that names the contradiction and the remedy

@@ -20,6 +20,7 @@
 #include "paceline/actors/metrics_file.h"
 #include "paceline/actors/node_arena.h"
 #include "paceline/actors/node_post.h"
+#include "paceline/actors/other_groups.h"
 #include "paceline/actors/recorder.h"
 #include "paceline/actors/resume.h"
 #include "paceline/actors/run_context.h"
@@ -41,7 +42,7 @@ using namespace std::chrono_literals;
 class Ride {
  public:
   Ride(caf::actor_system& system, RunContext& context, NodeArena& node, RunControl& control,
-       const std::function<void(const Progress&)>& progress)
+       const std::function<void(const Progress&)>& progress, const FabricChoice& fabric)
       : context_(context),
         node_(node),
         options_(context.options),
@@ -54,7 +55,9 @@ class Ride {
         processes_(context, node, post_.to_self()),
         crew_(system, context, me(),
               options_.isolation == Isolation::process ? &processes_ : nullptr),
-        slots_(context) {}
+        slots_(context) {
+    summary_.fabric = fabric;
+  }
 
   Result<RunSummary> go() {
     Result<> all = success();
@@ -86,6 +89,7 @@ class Ride {
   Result<> name_skipped() const;
   void wind_up();
 
+  bool all_lost() const { return crew_.lost() && (!groups_ || groups_->all_lost()); }
   void stop(const char* why);
   void end_training();
   void tell_of_resume();
@@ -112,7 +116,8 @@ class Ride {
   WorkerProcesses processes_;
   Crew crew_;
   SlotWatch slots_;
-  std::optional<CrewDesk> desk_;  // while the run may be asked for other workers
+  std::unique_ptr<OtherGroups> groups_;  // null: all groups are here
+  std::optional<CrewDesk> desk_;         // while the run may be asked for other workers
   std::deque<ServiceHost> services_;
   EvaluatorActor evaluator_;
   CheckpointerActor checkpointer_;
@@ -148,16 +153,25 @@ Result<> Ride::spawn() {
                CrewDesk::open(node_, context_.network.layout().hash(), options_.directory));
   desk_.emplace(std::move(desk));
   evaluator_ = spawn_evaluator(system_, &context_, me());
+  if (context_.only) {
+    PACELINE_TRY(groups_, OtherGroups::open(system_, context_, summary_.fabric, me()));
+    spdlog::info("groups reach each other over {} ({}); group 0 listens at {}",
+                 word_of(summary_.fabric.kind), summary_.fabric.why, groups_->address());
+  }
+  context_.couriers.resize(context_.place.groups);
   for (std::uint32_t group = 0; group < context_.place.groups; ++group)
-    context_.couriers.push_back(spawn_courier(system_, &context_, group, Placement::detached));
+    if (!context_.only || group == *context_.only)
+      context_.couriers[group] = spawn_courier(system_, &context_, group, Placement::detached);
   context_.directory.resize(context_.place.roles());
   for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i) {
     const RoleKind& kind = context_.protocol->kind(context_.place.role({i}));
-    if (kind)
+    if (kind && context_.hosts({i}))
       context_.directory[i] =
           spawn_service(system_, &services_.emplace_back(context_, Address{i}),
                         kind.whole_vectors ? Placement::detached : Placement::scheduled);
   }
+  crew_.spawn_fronts();
+  if (groups_) groups_->start();
   PACELINE_TRYV(crew_.seat_all());
   if (options_.isolation == Isolation::process)
     post_.start(system_, [this] { return processes_.flush(); });
@@ -175,11 +189,14 @@ void Ride::listen() {
         if (!failure_.code) failure_ = trouble.error;
         stop("error");
       },
+      [&](const FromGroup& from) { groups_->heard(from.letter); },
+      [&](const GroupLost& lost) { groups_->lost(lost); },
       [&](const Skipped& skipped) { summary_.skipped.emplace(skipped.name, skipped.reason); },
       [&](Halted) { end_training(); }, [&](const Assessed& result) { assessed(result); },
       caf::after(crew_.idle()) >> [] {});
   if (control_.suspending()) stand_still();
   crew_.look_around();
+  if (groups_) groups_->look_around();
   slots_.look();
 }
 
@@ -187,18 +204,25 @@ void Ride::listen() {
 void Ride::stand_still() {
   context_.live.clock.suspend(wall_seconds());
   processes_.signal_all(SIGSTOP);
+  if (groups_) groups_->stand_still();
   control_.stands_still();
   while (control_.suspending()) std::this_thread::sleep_for(5ms);
   context_.live.clock.go_on(wall_seconds());
   processes_.signal_all(SIGCONT);
+  if (groups_) groups_->go_on();
 }
 
 Result<> Ride::await_engines() {
-  while (!crew_.all_ready() && !crew_.failure().code) {
+  while (!(crew_.all_ready() && (!groups_ || groups_->all_ready()))) {
     listen();
     if (control_.stopping()) stop("interrupt");
+    if (crew_.failure().code) return crew_.failure();
+    if (!groups_) continue;
+    if (groups_->failure().code) return groups_->failure();
+    if (failure_.code) return failure_;
+    // When the first here has its engine, it has timed what the others then find chosen.
+    if (crew_.any_ready()) PACELINE_TRYV(groups_->start_processes());
   }
-  if (crew_.failure().code) return crew_.failure();
   return success();
 }
 
@@ -217,18 +241,19 @@ void Ride::train() {
   if (options_.resume) tell_of_resume();
   for (std::uint32_t i = context_.place.roles(); i-- > 0;)  // services first
     if (context_.directory[i]) tell(&*self_, context_.directory[i], Begin{});
+  if (groups_) groups_->begin();
   if (options_.checkpoints()) {
     checkpointer_ = spawn_checkpointer(system_, &context_, me());
     tell(&*self_, checkpointer_, Begin{});
   }
-  while (crew_.riding() > 0) {
+  while (crew_.riding() > 0 || (groups_ && groups_->riding() > 0)) {
     listen();
     look_around();
   }
   crew_.changes_end(*desk_);
   desk_.reset();
   context_.live.ended.store(context_.now());
-  if (summary_.ended_by.empty()) summary_.ended_by = crew_.lost() ? "error" : "steps";
+  if (summary_.ended_by.empty()) summary_.ended_by = all_lost() ? "error" : "steps";
 }
 
 void Ride::stop(const char* why) {
@@ -243,6 +268,7 @@ void Ride::stop(const char* why) {
 void Ride::end_training() {
   context_.budget.stop();
   crew_.stop();
+  if (groups_) groups_->stop();
 }
 
 void Ride::tell_of_resume() {
@@ -352,7 +378,16 @@ void Ride::drain() {
     };
     for (std::uint32_t i = context_.place.seats(); i < context_.place.roles(); ++i)
       if (context_.directory[i]) drained(context_.directory[i]);
-    for (const CourierActor& courier : context_.couriers) drained(courier);
+    for (const CourierActor& courier : context_.couriers)
+      if (courier) drained(courier);
+    if (groups_) {
+      groups_->ask_to_drain();
+      while (!groups_->drained() && context_.now() < until) listen();
+      if (const auto others = groups_->drained()) {
+        after += others->handled;
+        settled = settled && others->settled;
+      }
+    }
     if (!settled) std::this_thread::sleep_for(5ms);
   }
   save_last();
@@ -365,7 +400,7 @@ Result<> Ride::finish(double started) {
   await_assessment();
   const Address leading = context_.leading();
   const Address best = leading != Address{} ? leading : context_.place.worker(0);
-  const bool begun = context_.arenas->newest({best, kParameters}) > 0;
+  const bool begun = context_.newest({best, kParameters}) > 0;
   if (begun) {  // whatever else has failed: this is what the training was for
     assess(Assess::What::checkpoint, best);
     await_assessment();
@@ -385,7 +420,7 @@ Result<> Ride::finish(double started) {
   count_up();
   PACELINE_TRYV(flush());
   if (failure_.code) return failure_;
-  if (crew_.lost())
+  if (all_lost())
     return fail(std::errc::operation_canceled, "every worker has ended: see the faults in {}",
                 (options_.directory / "metrics.jsonl").string());
   PACELINE_TRYV(name_skipped());
@@ -413,6 +448,10 @@ void Ride::count_up() {
   for (const ServiceHost& service : services_)
     for (const auto& [name, n] : service.counts()) summary_.events[name] += n;
   if (options_.slot_checksums) summary_.events["damaged"] = slots_.found();
+  if (groups_) {
+    context_.reads.report(context_.place.groups, summary_);
+    for (const auto& [name, n] : groups_->counts()) summary_.events[name] += n;
+  }
   if (crew_.added() > 0) summary_.events["workers_added"] = crew_.added();
   if (crew_.removed() > 0) summary_.events["workers_removed"] = crew_.removed();
 }
@@ -447,6 +486,7 @@ void Ride::wind_up() {
   crew_.stop();
   while (crew_.riding() > 0) listen();
   post_.end();
+  if (groups_) groups_->end();
   end(checkpointer_);
   for (const RoleActor& role : context_.directory) end(role);
   for (const CourierActor& courier : context_.couriers) end(courier);
@@ -491,15 +531,25 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
                 "worker, as paceline train does");
   RunOptions options = given;
   if (options.resume) PACELINE_TRYV(check_resume(options, network, planned_steps(options, data)));
-  PACELINE_TRY(NodeArena node, NodeArena::create(options.place(), network.layout().hash(),
-                                                 planned_steps(options, data)));
+  if (given.fabric != FabricKind::none && given.group_command.empty())
+    return fail(
+        std::errc::invalid_argument,
+        "a fabric without a group_command: give the program that hosts a group, as paceline "
+        "train does");
+  const FabricChoice fabric = choose_fabric(options.fabric);
+  const bool apart = fabric.kind != FabricKind::none;
+  const std::uint64_t planned = planned_steps(options, data);
+  PACELINE_TRY(NodeArena node,
+               NodeArena::create(options.place(), network.layout().hash(),
+                                 apart ? planned_for_group(options.place(), planned, 0) : planned));
   node.words().checkpoint.kept.store(options.checkpoints() || options.resume);
   RunContext context(options, network, data, node.words());
+  if (apart) context.only = 0;
   PACELINE_TRYV(prepare(context, options));
   PACELINE_TRY(auto arenas,
                GroupArenas::create(*context.protocol, context.device->math(), network.layout(),
                                    context.place, node.name(), context.state_bytes(),
-                                   options.slot_checksums, context.slot_device()));
+                                   options.slot_checksums, context.slot_device(), context.only));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   if (options.resume) put_back(context);
   if (!options.record.empty()) {
@@ -508,7 +558,7 @@ Result<RunSummary> run(caf::actor_system& system, const RunOptions& given, const
     PACELINE_TRY(context.course, CourseWriter::create(options.record, head));
   }
   if (options.pin) spdlog::info("{}", show_shares(context.processors, context.place));
-  return Ride(system, context, node, control, progress).go();
+  return Ride(system, context, node, control, progress, fabric).go();
 }
 
 }  // namespace paceline

@@ -23,6 +23,7 @@
 #include "paceline/layers/input/batch_stream.h"
 #include "paceline/layers/input/dataset.h"
 #include "paceline/layers/network.h"
+#include "paceline/net/fabric_kind.h"
 #include "paceline/result.h"
 
 namespace caf {
@@ -58,6 +59,13 @@ struct RunOptions {
   /// With processes: the program and first arguments that start one, which ends up in
   /// ride_in_process() with the same options, network and data; "--segment S --rank R" is appended.
   std::vector<std::string> worker_command;
+  /// With another than `none` each group is a process: group 0 and the global leader are run()'s own,
+  /// the others are started, and all reach each other over this fabric alone.
+  FabricKind fabric = FabricKind::none;
+  std::string fabric_address;  ///< where each group listens, by commas; empty: on this host
+  /// With a fabric: the program and first arguments that start a group's process, which ends up in
+  /// host_group() with the same options, network and data; "--group G" is appended.
+  std::vector<std::string> group_command;
   unsigned threads = 1;        ///< per worker
   bool pin = false;            ///< each worker keeps to processors of its own
   std::string device = "cpu";  ///< or several, dealt out in turn: "cuda,cpu" (DeviceTurns)
@@ -100,10 +108,10 @@ struct RunOptions {
                   ///< where image files were skipped, skipped.txt
 
   /// Seats for workers: max_workers, or twice as many as there are, 64 more at most. With
-  /// `deterministic` the workers stay the same.
+  /// `deterministic`, and over a fabric, the workers stay the same.
   std::uint32_t seats() const {
     if (max_workers > 0) return max_workers;
-    return deterministic ? workers : workers + std::min(workers, 64U);
+    return deterministic || fabric != FabricKind::none ? workers : workers + std::min(workers, 64U);
   }
   Place place() const { return {groups, workers / groups, seats() - workers}; }
 };
@@ -135,7 +143,15 @@ struct RunSummary {
   std::vector<std::string> devices;  ///< what each worker of the beginning computed on, by rank
   std::vector<std::string> pinned;   ///< with `pin`: processors of each worker, "0-3,8"
   std::string protocol;
-  Settings settings;     ///< all that the protocol has, as they were
+  Settings settings;    ///< all that the protocol has, as they were
+  FabricChoice fabric;  ///< kind none: one process held all groups
+  /// What a group has read over the fabric to have others' leaders, and the run to test its own.
+  struct FabricReads {
+    std::uint64_t reads = 0, bytes = 0;            ///< that were used
+    std::uint64_t retries = 0, retried_bytes = 0;  ///< read again, and what was thrown away
+  };
+  std::vector<FabricReads> fabric_reads;  ///< by group
+  FabricReads fabric_tests;
   std::string ended_by;  ///< "steps", "minutes", "target_error", "interrupt", "error"
 };
 

@@ -295,9 +295,10 @@ Result<> check_checkpoints(const RunOptions& o) {
   if (!o.deterministic) return success();
   // There nothing is on its way: what goes on takes the same steps.
   const std::uint64_t settled = settled_every(*find_protocol(o.protocol), o);
-  const std::string multiple = has_setting(o, "tau_global") ? fmt::format("--tau-global {}", settled)
-                               : settled > 1                ? fmt::format("--tau {}", settled)
-                                                            : "1 step";
+  const std::string multiple = has_setting(o, "tau_global")
+                                   ? fmt::format("--tau-global {}", settled)
+                               : settled > 1 ? fmt::format("--tau {}", settled)
+                                             : "1 step";
   if (o.checkpoint_seconds > 0) {
     return refusal(
         "--deterministic contradicts --checkpoint-every {}s, a clock: give steps of a worker, a "
@@ -323,10 +324,49 @@ Result<> check_record(const RunOptions& o) {
     return refusal("--record {} contradicts --device {}: give --device cpu", o.record.string(),
                    o.device);
   }
+  if (o.fabric != FabricKind::none) {
+    return refusal("--record {} contradicts --fabric {}: one process has to see all that happens",
+                   o.record.string(), word_of(o.fabric));
+  }
   if (o.resume) {
     return refusal("--record {} contradicts --resume: a course begins with the run: leave it out",
                    o.record.string());
   }
+  return success();
+}
+
+/// What groups that are processes of their own cannot do yet.
+Result<> check_fabric(const RunOptions& o) {
+  const std::string& name = word_of(o.fabric);
+  if (o.fabric == FabricKind::none) {
+    if (o.fabric_address.empty()) return success();
+    return refusal("--fabric-address {} means nothing without --fabric: add --fabric tcp, say",
+                   o.fabric_address);
+  }
+  constexpr std::uint32_t kMostGroups = 30;
+  if (o.groups < 2)
+    return refusal("--fabric {} has nothing to connect with --groups {}: give 2 groups or more",
+                   name, o.groups);
+  if (o.groups > kMostGroups)
+    return refusal("--fabric {} connects at most {} groups, not {}: give fewer", name, kMostGroups,
+                   o.groups);
+  if (o.protocol != "lsgd")
+    return refusal("--fabric {} is for --protocol lsgd alone as yet, not {}: leave it out", name,
+                   o.protocol);
+  if (o.checkpoints() || o.resume)
+    return refusal("--fabric {} has no checkpoints yet: leave --checkpoint-every and --resume out",
+                   name);
+  if (o.max_workers > o.workers)
+    return refusal("--fabric {} keeps its workers, so far: leave --max-workers {} out", name,
+                   o.max_workers);
+  if (o.slot_memory == SlotMemory::device)
+    return refusal(
+        "--fabric {} reads slots in the host's memory alone as yet: leave --slot-memory "
+        "device out",
+        name);
+  if (o.fabric == FabricKind::shared_memory && !o.fabric_address.empty())
+    return refusal("--fabric-address {} means nothing to --fabric shared_memory: leave it out",
+                   o.fabric_address);
   return success();
 }
 
@@ -344,6 +384,7 @@ Result<> check(const RunOptions& options) {
   PACELINE_TRYV(check_set(options));
   PACELINE_TRYV(check_checkpoints(options));
   PACELINE_TRYV(check_record(options));
+  PACELINE_TRYV(check_fabric(options));
   if (!(options.evaluate_every > 0 && options.evaluate_every <= kMostSeconds)) {
     return refusal("--evaluate-every {} is not a number of seconds above 0, up to {}",
                    options.evaluate_every, kMostSeconds);

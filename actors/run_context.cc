@@ -1,6 +1,7 @@
 #include "paceline/actors/run_context.h"
 
 #include "paceline/actors/protocol_settings.h"
+#include "paceline/actors/resume.h"
 #include "paceline/actors/undecayed.h"
 
 namespace paceline {
@@ -27,6 +28,7 @@ Result<> prepare(RunContext& context, RunOptions& options, std::optional<Rank> w
   const Network& network = context.network;
   if (options.sgd.learning_rate == 0) options.sgd.learning_rate = network.learning_rate();
   context.place = options.place();
+  context.steps_planned = planned_steps(options, context.data);
   context.protocol = find_protocol(options.protocol);
   PACELINE_TRY(context.hyper,
                context.protocol->hyper(settings_for(*context.protocol, options), context.place));
@@ -37,8 +39,9 @@ Result<> prepare(RunContext& context, RunOptions& options, std::optional<Rank> w
                 "--slot-memory device: the devices of --device {} cannot read each other's memory: "
                 "give host",
                 options.device);
-  context.slots_on_device =
-      shares && !options.slot_checksums && options.slot_memory != SlotMemory::host;
+  context.slots_on_device = shares && !options.slot_checksums &&
+                            options.slot_memory != SlotMemory::host &&
+                            options.fabric == FabricKind::none;
   context.initial.resize(network.layout().all_elements());
   network.initialise(context.initial, options.seed);
   if (!options.decay_all) context.undecayed = undecayed_ranges(network.layout());

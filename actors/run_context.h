@@ -13,6 +13,7 @@
 
 #include "paceline/actors/course.h"
 #include "paceline/actors/device_turns.h"
+#include "paceline/actors/fabric_reads.h"
 #include "paceline/actors/group_arenas.h"
 #include "paceline/actors/messages.h"
 #include "paceline/actors/pinning.h"
@@ -39,6 +40,8 @@ struct RunContext {
   StepBudget& budget;  ///< of `words`
   LiveState& live;     ///< of `words`
   Place place;
+  std::optional<std::uint32_t> only;  ///< the one group whose roles live here; nothing: all do
+  std::uint64_t steps_planned = 0;    ///< of all groups; 0: no bound
   const Protocol* protocol = nullptr;
   std::shared_ptr<const void> hyper;
   DeviceTurns turns;
@@ -52,15 +55,26 @@ struct RunContext {
   std::unique_ptr<GroupArenas> arenas;
   ProcessIdentity home = this_process();  ///< the run's process
   ProcessorShares processors;             ///< by seat; no seats: workers are not pinned
-  std::vector<RoleActor> directory;    ///< by Address; invalid where the protocol has no such role
-  std::vector<CourierActor> couriers;  ///< by group
+  std::vector<RoleActor>
+      directory;  ///< by Address, proxies of who lives elsewhere; invalid where the protocol has no such role
+  std::vector<CourierActor> couriers;  ///< by group; invalid of one that is elsewhere
   RecorderActor recorder;
   std::unique_ptr<CourseWriter> course;  ///< null: it is not kept
+  FabricReadCounts reads;
 
   const StateShape& state(Address role) const {
     static const StateShape none;
     const Role kind = place.role(role);
     return kind == Role::worker ? worker_state : kind == Role::global ? centre_state : none;
+  }
+  /// Whether the role lives in this process, or in that of a worker of it.
+  bool hosts(Address role) const { return !only || place.group(role) == *only; }
+  /// The newest version of a slot that is known of here.
+  std::uint64_t newest(SlotRef slot) const {
+    if (hosts(slot.owner)) return arenas->newest(slot);
+    if (slot.index != kParameters) return 0;
+    return place.role(slot.owner) == Role::worker ? words.seat(slot.owner.index).published.load()
+                                                  : live.centre_version.load();
   }
   SlotDevice slot_device() const {
     SlotDevice slots{device.get(), slots_on_device};
@@ -114,14 +128,17 @@ struct RunContext {
                          : protocol->shown_on_request ? first_shown()
                          : place.workers() == 1       ? place.worker(0)
                                                       : Address{};
-    return best != Address{} && arenas->newest({best, kParameters}) > 0 ? best : Address{};
+    if (best == Address{} || newest({best, kParameters}) == 0) return {};
+    const bool lost = !hosts(best) && best.index < place.seats() &&
+                      words.seat(best.index).vacant.load();  // with all its group
+    return lost ? Address{} : best;
   }
 
   /// Where nobody leads: the lowest rank whose parameters are there to be seen.
   Address first_shown() const {
     for (Rank rank = 0; rank < place.seats(); ++rank)
       if (!words.seat(rank).vacant.load() && !words.seat(rank).lost.load() &&
-          arenas->newest({place.worker(rank), kParameters}) > 0)
+          newest({place.worker(rank), kParameters}) > 0)
         return place.worker(rank);
     return {};
   }
@@ -133,7 +150,7 @@ struct RunContext {
   /// the steps of all, or, where no order of events may matter, by one's own.
   /// @param own  gradients that the asker has taken; @return in [0, 1]
   double progress(std::uint64_t own) const {
-    const auto total = static_cast<double>(budget.planned());
+    const auto total = static_cast<double>(steps_planned);
     double done = 0;
     if (options.minutes > 0)
       done = train_seconds() / (60 * options.minutes);

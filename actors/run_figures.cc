@@ -13,7 +13,7 @@ Progress progress_of(const RunContext& context, const char* phase) {
   Progress p;
   p.train_seconds = context.train_seconds();
   p.steps = live.steps.load();
-  p.steps_planned = context.budget.planned();
+  p.steps_planned = context.steps_planned;
   p.images_per_second = p.train_seconds > 0
                             ? static_cast<double>(p.steps * context.options.batch) / p.train_seconds
                             : 0;

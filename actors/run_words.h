@@ -1,6 +1,8 @@
 // What the processes of a run share beside slots and mailboxes: how far it has come, and what every
 // worker has done. It lies on the board of the node's arena, and outlives each worker. Threading:
 // every member guards itself; no order between them is promised.
+// Where groups are processes of their own, each has these words for itself; what stands there of the
+// others' seats they have told, a few times a second (actors/group_post.h).
 //   RW-1 A seat's figures add up over all who sat there: a worker that was killed loses what it did
 //        since it last wrote them, a second at most.
 #pragma once
@@ -65,6 +67,8 @@ struct alignas(64) SeatWords {
   /// Nobody is to sit here: not yet, or no more. What stands here and in its slots is no worker's.
   std::atomic<bool> vacant{false};
   std::atomic<bool> dismissed{false};   ///< the worker is to end at its next step's boundary
+  /// Of a worker of another process's group: the newest version that was heard of.
+  std::atomic<std::uint64_t> published{0};
   std::atomic<std::uint64_t> place{0};  ///< its last boundary, as CheckpointWords::at counts
   /// The last request that its state answers; where there is a centre, that has by then all that the
   /// worker had sent it (Saved).

@@ -10,6 +10,13 @@ nlohmann::ordered_json number(double value) {
   return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
 }
 
+nlohmann::ordered_json reads_json(const RunSummary::FabricReads& r) {
+  return {{"reads", r.reads},
+          {"bytes", r.bytes},
+          {"retries", r.retries},
+          {"retried_bytes", r.retried_bytes}};
+}
+
 }  // namespace
 
 std::string summary_json(const RunSummary& s) {
@@ -39,6 +46,14 @@ std::string summary_json(const RunSummary& s) {
       {"events", events},
   };
   if (!s.pinned.empty()) object["pinned"] = s.pinned;
+  if (s.fabric.kind != FabricKind::none) {
+    nlohmann::ordered_json groups = nlohmann::ordered_json::array();
+    for (const RunSummary::FabricReads& reads : s.fabric_reads) groups.push_back(reads_json(reads));
+    object["fabric"] = {{"kind", word_of(s.fabric.kind)},
+                        {"why", s.fabric.why},
+                        {"groups", groups},
+                        {"tests", reads_json(s.fabric_tests)}};
+  }
   return object.dump(2) + "\n";
 }
 

@@ -73,7 +73,7 @@ bool WorkerHost::running() {
   answer_checkpoint();
   show_parameters();
   if (seat_.dismissed.load()) throw Dismissed{};
-  if (context_.options.deterministic && steps() >= context_.budget.planned() / place().workers())
+  if (context_.options.deterministic && steps() >= context_.steps_planned / place().workers())
     return false;
   if (!seat_.claimed.load()) seat_.claimed.store(context_.budget.claim());
   return seat_.claimed.load();

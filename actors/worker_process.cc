@@ -136,7 +136,7 @@ class Process {
   RunContext& context_;
   const Address me_;
   SeatWords& seat_;
-  Outbox out_;
+  MailboxOutbox out_;
   const Mailbox mailbox_;
   WorkerHost host_;
   PostmanStop stop_;
@@ -155,15 +155,17 @@ Result<> ride_in_process(caf::actor_system& system, const WorkerSeat& seat, cons
                 place.seats());
   PACELINE_TRY(NodeArena node, NodeArena::attach(seat.segment, place, network.layout().hash()));
   RunContext context(options, network, data, node.words());
+  if (options.fabric != FabricKind::none) context.only = place.group({seat.rank});
   if (const auto home = Arena::creator(seat.segment)) context.home = *home;
   PACELINE_TRYV(prepare(context, options, seat.rank));
   context.use_device_for(seat.rank);  // on this thread, too: what others share is opened here
   std::vector<std::string> segments;
   for (std::uint32_t group = 0; group < place.groups; ++group)
     segments.push_back(node.sibling(fmt::format("group{}", group)));
-  PACELINE_TRY(auto arenas,
-               GroupArenas::attach(*context.protocol, context.device->math(), network.layout(),
-                                   place, segments, context.state_bytes(), context.slot_device()));
+  PACELINE_TRY(
+      auto arenas,
+      GroupArenas::attach(*context.protocol, context.device->math(), network.layout(), place,
+                          segments, context.state_bytes(), context.slot_device(), context.only));
   context.arenas = std::make_unique<GroupArenas>(std::move(arenas));
   Process(system, context, node, seat.rank).live();
   return success();

@@ -14,7 +14,6 @@
 #include "paceline/apps/bench_step.h"
 #include "paceline/apps/given_network.h"
 #include "paceline/apps/given_options.h"
-#include "paceline/apps/named_fabric.h"
 #include "paceline/apps/option_value.h"
 #include "paceline/apps/precision_words.h"
 #include "paceline/apps/readable_json.h"
@@ -80,9 +79,9 @@ Result<nlohmann::json> measure_fabric(const GivenOptions& given) {
                given_count(given, "largest", options.largest_bytes, options.largest_bytes));
   std::istringstream names(given_text(given, "fabric", "tcp,shared_memory"));
   for (std::string name; std::getline(names, name, ',');) {
-    if (const auto known = parse_word(name, fabric_names()); !known)
-      return fail(known.error().code, "--fabric {}", known.error().message);
-    options.fabrics.push_back(std::move(name));
+    const auto kind = fabric_named(name);
+    if (!kind) return fail(kind.error().code, "--fabric: {}", kind.error().message);
+    options.fabrics.push_back(kind.value());
   }
   options.here = given_text(given, "here", "");
   options.there = given_text(given, "there", "");

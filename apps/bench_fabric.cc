@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "paceline/apps/named_fabric.h"
 #include "paceline/net/child_process.h"
 
 namespace paceline {
@@ -165,7 +164,7 @@ Result<nlohmann::json> all_read_figures(Fabric& fabric, PeerId peer, const Arena
   return reads;
 }
 
-Result<nlohmann::json> measure(const std::string& kind, const FabricBenchOptions& given) {
+Result<nlohmann::json> measure(FabricKind kind, const FabricBenchOptions& given) {
   const std::size_t largest = given.largest_bytes;
   PACELINE_TRY(Arena arena, Arena::create(shapes("bench-fabric", largest)));
   std::promise<PeerId> arrived;
@@ -176,27 +175,28 @@ Result<nlohmann::json> measure(const std::string& kind, const FabricBenchOptions
     if (event.kind == PeerEvent::Kind::arrived)
       std::call_once(once, [&] { arrived.set_value(event.peer); });
   };
-  PACELINE_TRY(const auto fabric, open_named_fabric(kind, arena, options));
+  PACELINE_TRY(const auto fabric, open_fabric(kind, arena, options));
   const std::string peer_words =
-      fmt::format("{} {} {} {} {} {}", kind, fabric->address(), largest, this_process().pid,
-                  this_process().start_time, given.there);
+      fmt::format("{} {} {} {} {} {}", word_of(kind), fabric->address(), largest,
+                  this_process().pid, this_process().start_time, given.there);
   PACELINE_TRY(const ChildProcess child,
                ChildProcess::start({"/proc/self/exe", "bench", "fabric", "--peer", peer_words},
                                    {std::string(kTokenVariable) + "=" + options.token.text()}));
   auto peer = arrived.get_future();
   if (peer.wait_for(kPatience) != std::future_status::ready)
-    return fail(std::errc::timed_out, "the other process does not connect over {}", kind);
+    return fail(std::errc::timed_out, "the other process does not connect over {}", word_of(kind));
   const PeerId other = peer.get();
   PACELINE_TRY(nlohmann::json reads, all_read_figures(*fabric, other, arena, largest));
   PACELINE_TRY(const double letter, letter_seconds(*fabric, other));
-  return nlohmann::json{{"fabric", kind}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
+  return nlohmann::json{
+      {"fabric", word_of(kind)}, {"letter_seconds", letter}, {"reads", std::move(reads)}};
 }
 
 }  // namespace
 
 Result<nlohmann::json> bench_fabric(const FabricBenchOptions& options) {
   nlohmann::json results = nlohmann::json::array();
-  for (const std::string& kind : options.fabrics) {
+  for (const FabricKind kind : options.fabrics) {
     auto row = measure(kind, options);
     Arena::sweep();  // the other process, which hosts an arena, was killed
     if (!row) return row.error();
@@ -227,7 +227,9 @@ Error answer_bench_fabric(const std::string& peer) {
   const auto secret = FabricToken::from_text(token);
   if (!secret) return secret.error();
   options.token = secret.value();
-  const auto fabric = open_named_fabric(kind, arena.value(), options);
+  const auto known = fabric_named(kind);
+  if (!known) return known.error();
+  const auto fabric = open_fabric(known.value(), arena.value(), options);
   if (!fabric) return fabric.error();
   if (const auto connected = fabric.value()->connect(address, in_time()); !connected)
     return connected.error();

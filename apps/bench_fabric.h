@@ -6,12 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "paceline/net/fabric_kind.h"
 #include "paceline/result.h"
 
 namespace paceline {
 
 struct FabricBenchOptions {
-  std::vector<std::string> fabrics;  ///< by their names
+  std::vector<FabricKind> fabrics;
   /// Of the largest slot; the arenas of both processes take about eight times as much.
   std::size_t largest_bytes = std::size_t{256} << 20;
   std::string here, there;  ///< where the two processes listen; empty: anywhere on this host

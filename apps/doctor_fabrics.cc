@@ -1,15 +1,15 @@
 // Fabrics between nodes, each tried by reading from itself, and what RDMA needs.
 #include "paceline/apps/doctor_rdma.h"
+#include "paceline/apps/fabric_loopback.h"
 #include "paceline/apps/finding.h"
-#include "paceline/apps/named_fabric.h"
 #include "paceline/net/verbs/verbs_fabric.h"
 
 namespace paceline {
 namespace {
 
-Finding loopback_finding(const std::string& subject, const std::string& name,
-                         const FabricOptions& options, const char* remedy) {
-  const auto rate = loopback_bytes_per_second(name, options);
+Finding loopback_finding(const std::string& subject, FabricKind kind, const FabricOptions& options,
+                         const char* remedy) {
+  const auto rate = loopback_bytes_per_second(kind, options);
   if (!rate) return {subject, Mark::warn, rate.error().message, remedy};
   return {subject, Mark::ok,
           fmt::format("read 16 MiB from itself at {:.2f} GB/s", rate.value() / 1e9), ""};
@@ -20,7 +20,8 @@ Finding rdma_loopback(const RdmaAddress& place) {
   FabricOptions options;
   options.listen = place.address + ":0";
   options.reach = FabricOptions::Reach::network;  // for a moment, and with a token nobody knows
-  return loopback_finding(fmt::format("fabric verbs, {}", place.address), "verbs", options,
+  return loopback_finding(fmt::format("fabric verbs, {}", place.address), FabricKind::verbs,
+                          options,
                           "what is said above of RDMA and memlock; rdma link, ibv_devinfo -v and "
                           "ip route get show the way");
 }
@@ -28,8 +29,9 @@ Finding rdma_loopback(const RdmaAddress& place) {
 }  // namespace
 
 std::vector<Finding> examine_fabrics() {
-  std::vector<Finding> findings{loopback_finding(
-      "fabric tcp", "tcp", {}, "ip link set lo up; a firewall that lets 127.0.0.1 through")};
+  std::vector<Finding> findings{
+      loopback_finding("fabric tcp", FabricKind::tcp, {},
+                       "ip link set lo up; a firewall that lets 127.0.0.1 through")};
   const auto devices = rdma_devices();
   for (Finding& finding : rdma_findings(devices, rdma_surroundings()))
     findings.push_back(std::move(finding));

@@ -131,6 +131,15 @@ Row off_at_zero(Row row, Field field) {
   return row;
 }
 
+/// An empty text is one that was not given.
+template <class Field>
+Row off_when_empty(Row row, Field field) {
+  row.show = [field, show = row.show](const TrainOptions& o) {
+    return field(o).empty() ? std::nullopt : show(o);
+  };
+  return row;
+}
+
 /// The field of TrainOptions by its name.
 #define PACELINE_FIELD(member) \
   [](auto& o) -> auto& { return o.member; }

@@ -13,6 +13,7 @@
 #include "paceline/apps/doctor.h"
 #include "paceline/apps/eval.h"
 #include "paceline/apps/exit_code.h"
+#include "paceline/apps/group.h"
 #include "paceline/apps/inspect.h"
 #include "paceline/apps/lab.h"
 #include "paceline/apps/option_value.h"
@@ -37,6 +38,7 @@ constexpr const char* kHelp =
     "  paceline bench   measure slot, pull, mailbox, step or data on this machine\n"
     "  paceline doctor  say what this machine has and what it lacks\n"
     "  paceline worker  one worker of a run with --isolation process, which starts it\n"
+    "  paceline group   one group of a run with --fabric, which starts it\n"
     "  paceline help [COMMAND], paceline --version\n"
     "\n"
     "Try: paceline train --groups 2 --workers 4\n";
@@ -44,7 +46,7 @@ constexpr const char* kHelp =
 ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> environment) {
   const std::vector<std::string> commands{"train",  "eval",    "inspect", "protocols",
                                           "lab",    "compare", "bench",   "doctor",
-                                          "worker", "workers", "help"};
+                                          "worker", "workers", "group",   "help"};
   if (words.empty()) {
     print_mistake("", "no command: try paceline help");
     return kMistaken;
@@ -70,6 +72,7 @@ ExitCode dispatch(std::vector<std::string> words, std::span<const std::string> e
   if (command == "doctor") return doctor(words);
   if (command == "worker") return worker(words);
   if (command == "workers") return workers(words);
+  if (command == "group") return group(words);
   if (command == "help") {
     fmt::print("{}", kHelp);
     return kDone;

@@ -104,6 +104,8 @@ ExitCode train(std::span<const std::string> arguments, std::span<const std::stri
   // This very program, even where its file has been replaced meanwhile.
   run.worker_command = {"/proc/self/exe", "worker", "--config",
                         (run.directory / "config.ini").string()};
+  run.group_command = run.worker_command;
+  run.group_command[1] = "group";
 
   std::FILE* const people = options.json ? stderr : stdout;
   if (!options.quiet) {

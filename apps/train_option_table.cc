@@ -236,6 +236,15 @@ const std::vector<Row>& train_option_table() {
            std::vector<std::pair<std::string, Isolation>>{{"thread", Isolation::thread},
                                                           {"process", Isolation::process}},
            PACELINE_FIELD(run.isolation)),
+      word("fabric",
+           "make each group a process, which the others reach over this alone; none: one process "
+           "holds all groups",
+           fabric_words(), PACELINE_FIELD(run.fabric)),
+      off_when_empty(text("fabric-address", "A,...",
+                          "where each group listens, by group, the last for all that follow: the "
+                          "network must be yours alone (default: on this host)",
+                          PACELINE_FIELD(run.fabric_address)),
+                     PACELINE_FIELD(run.fabric_address)),
       count("threads", "cores of one worker's engine", PACELINE_FIELD(run.threads)),
       flag("pin", "keep each worker to cores of its own, spread over the machine",
            PACELINE_FIELD(run.pin)),

@@ -57,7 +57,7 @@ std::vector<Address> addresses(const std::set<Address>& set) { return {set.begin
 Task<> collect(Port<Lsgd> port, Group& group, Sync sync, std::uint64_t round) {
   group.ballot.clear();
   tell(port, group, sync, round);
-  const Deadline deadline = port.deadline(Lsgd::patience(port));
+  const WaitDeadline deadline = port.deadline(Lsgd::patience(port));
   for (std::set<Address> missing = group.riding; !missing.empty();) {
     auto e = co_await port.receive<Steps, Score, Gone, Joined>(deadline);
     if (!e) port.record_missing(round, "a score", addresses(missing));
@@ -92,7 +92,7 @@ struct Groups {
 /// Waits for the groups' best and announces the best of them.
 Task<> elect(Port<Lsgd> port, Groups& groups, std::uint64_t round) {
   Ballot ballot;
-  const Deadline deadline = port.deadline(Lsgd::patience(port));
+  const WaitDeadline deadline = port.deadline(Lsgd::patience(port));
   for (std::set<Address> missing = groups.riding; !missing.empty();) {
     auto e = co_await port.receive<Steps, Best, Gone>(deadline);
     if (!e) port.record_missing(round, "a candidate", addresses(missing));

@@ -64,7 +64,7 @@ TEST(Post, TellsTheCentreThatAWorkerHasSavedBehindAllThatTheWorkerTellsIt) {
   RoleActor& centre = context.directory[place.global().index] = listener.spawn(system);
 
   NodePost post(context, node, {});
-  Outbox out(node.mailbox(), NodeArena::sender(1));
+  MailboxOutbox out(node.mailbox(), NodeArena::sender(1));
   post.start(system, [&] { return !out.flush(); });  // here, the worker's postman as well
   const RoleActor proxy = spawn_role_proxy(system, &out, place.worker(1), place.global());
   for (std::uint64_t i = 1; i <= kPackets; ++i) {

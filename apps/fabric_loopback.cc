@@ -1,38 +1,20 @@
-#include "paceline/apps/named_fabric.h"
+#include "paceline/apps/fabric_loopback.h"
 
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
-#include "paceline/net/shared_memory/shared_memory_fabric.h"
-#include "paceline/net/tcp/tcp_fabric.h"
-#include "paceline/net/verbs/verbs_fabric.h"
-
 namespace paceline {
 
-const std::vector<std::string>& fabric_names() {
-  static const std::vector<std::string> names{"tcp", "shared_memory", "verbs"};
-  return names;
-}
-
-Result<std::unique_ptr<Fabric>> open_named_fabric(const std::string& name, Arena& arena,
-                                                  FabricOptions options) {
-  if (name == "tcp") return TcpFabric::open(arena, std::move(options));
-  if (name == "verbs") return VerbsFabric::open(arena, std::move(options));
-  if (name == "shared_memory") return SharedMemoryFabric::open(arena, std::move(options));
-  return fail(std::errc::invalid_argument, "no fabric '{}'; there are {}", name,
-              fmt::join(fabric_names(), ", "));
-}
-
-Result<double> loopback_bytes_per_second(const std::string& name, FabricOptions options) {
+Result<double> loopback_bytes_per_second(FabricKind kind, FabricOptions options) {
   constexpr std::size_t kBytes = 16 << 20;
   constexpr int kReads = 5;
   const Deadline deadline = FabricClock::now() + std::chrono::seconds(10);
   options.token = FabricToken::random();
   PACELINE_TRY(Arena near, Arena::create({.name = "loopback-near", .slots = {{.bytes = kBytes}}}));
   PACELINE_TRY(Arena far, Arena::create({.name = "loopback-far", .slots = {{.bytes = kBytes}}}));
-  PACELINE_TRY(const auto host, open_named_fabric(name, far, options));
-  PACELINE_TRY(const auto reader, open_named_fabric(name, near, options));
+  PACELINE_TRY(const auto host, open_fabric(kind, far, options));
+  PACELINE_TRY(const auto reader, open_fabric(kind, near, options));
   Loan written = std::move(*far.slot(0).loan());
   std::ranges::fill(written.bytes(), std::byte{1});
   std::move(written).publish();
