@@ -44,7 +44,7 @@ TEST(BenchFabric, MeasuresTheFabricThatIsNamedWhereItIsTold) {
   EXPECT_EQ(json["results"][0].at("reads").size(), 1u);
   const Outcome mistaken = run_paceline({"bench", "fabric", "--fabric", "tpc"});
   EXPECT_EQ(mistaken.exit_code, 2);
-  EXPECT_THAT(mistaken.errors, HasSubstr("'tcp'"));
+  EXPECT_THAT(mistaken.errors, HasSubstr("tcp, shared_memory and verbs"));
 }
 
 TEST(BenchFabric, OtherProcessSaysWhatIsWrongWithItsWords) {
