@@ -43,8 +43,10 @@ Result<Arrival> read_and_wait(Fabric& fabric, PeerId peer, const RemoteSlot& fro
                               Deadline deadline) {
   const auto promise = std::make_shared<std::promise<Result<Arrival>>>();
   auto result = promise->get_future();
-  fabric.read(peer, from, std::move(loan), deadline,
-              [promise](Result<Arrival> arrival) { promise->set_value(std::move(arrival)); });
+  fabric.begin_here([&] {
+    fabric.read(peer, from, std::move(loan), deadline,
+                [promise](Result<Arrival> arrival) { promise->set_value(std::move(arrival)); });
+  });
   return result.get();
 }
 
@@ -52,8 +54,10 @@ Result<> send_and_wait(Fabric& fabric, PeerId peer, std::uint32_t mailbox, const
                        Deadline deadline) {
   const auto promise = std::make_shared<std::promise<Result<>>>();
   auto result = promise->get_future();
-  fabric.send(peer, mailbox, letter, deadline,
-              [promise](Result<> sent) { promise->set_value(std::move(sent)); });
+  fabric.begin_here([&] {
+    fabric.send(peer, mailbox, letter, deadline,
+                [promise](Result<> sent) { promise->set_value(std::move(sent)); });
+  });
   return result.get();
 }
 
