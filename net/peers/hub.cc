@@ -96,10 +96,7 @@ void Hub::read(PeerId peer, const RemoteSlot& from, Loan loan, Deadline deadline
   };
   if (may_begin()) {
     is_beginning_ = true;
-    begin(std::move(loan), [this, done = std::move(done)](Result<Arrival> arrival) {
-      if (!is_beginning_) return done(std::move(arrival));
-      post([done, arrival = std::move(arrival)]() mutable { done(std::move(arrival)); });
-    });
+    begin(std::move(loan), answer_later(std::move(done)));
     is_beginning_ = false;
     return;
   }
@@ -120,10 +117,7 @@ void Hub::send(PeerId peer, std::uint32_t mailbox, const Letter& letter, Deadlin
   };
   if (may_begin()) {
     is_beginning_ = true;
-    begin([this, done = std::move(done)](const Result<>& sent) {
-      if (!is_beginning_) return done(sent);
-      post([done, sent] { done(sent); });
-    });
+    begin(answer_later(std::move(done)));
     is_beginning_ = false;
     return;
   }
@@ -135,7 +129,37 @@ void Hub::send(PeerId peer, std::uint32_t mailbox, const Letter& letter, Deadlin
 }
 
 void Hub::begin_here(const std::function<void()>& ask) {
-  if (!hooks_.look || asked_ != 0 || !turns_.begin_here(ask)) ask();
+  const auto ask_and_wait = [&] {
+    waits_ = true;
+    ask();
+    waits_ = false;
+  };
+  if (!hooks_.look || asked_ != 0 || !turns_.begin_here(ask_and_wait)) ask();
+}
+
+/// After the call that it belongs to; who waits is woken after the turn (TU-3).
+ReadDone Hub::answer_later(ReadDone done) {
+  return [this, waits = waits_, done = std::move(done)](Result<Arrival> arrival) {
+    if (waits)
+      turns_.after([done, kept = std::make_shared<Result<Arrival>>(std::move(arrival))] {
+        done(std::move(*kept));
+      });
+    else if (is_beginning_)
+      post([done, arrival = std::move(arrival)]() mutable { done(std::move(arrival)); });
+    else
+      done(std::move(arrival));
+  };
+}
+
+SendDone Hub::answer_later(SendDone done) {
+  return [this, waits = waits_, done = std::move(done)](const Result<>& sent) {
+    if (waits)
+      turns_.after([done, sent] { done(sent); });
+    else if (is_beginning_)
+      post([done, sent] { done(sent); });
+    else
+      done(sent);
+  };
 }
 
 Welcome Hub::welcome(PeerId peer) {

@@ -87,6 +87,8 @@ class Hub final : private Connection::Owner {
 
   void add(std::unique_ptr<Road> road, Connection::Side side, std::string address,
            Deadline greeted_by, std::function<void(Result<PeerId>)> done);
+  SendDone answer_later(SendDone done);
+  ReadDone answer_later(ReadDone done);
   void tick();
   void try_to_leave();
   void close_all(const Error& error);
@@ -111,6 +113,7 @@ class Hub final : private Connection::Owner {
 
   // In a turn.
   bool is_beginning_ = false;  // callbacks come later (fabric.h)
+  bool waits_ = false;         // who asks waits for the answer
   std::uint64_t last_peer_ = 0;
   std::map<PeerId, std::shared_ptr<Connection>> connections_;
   std::map<PeerId, SenderId> numbers_of_;  // in the arena's mailboxes, of those who were welcomed

@@ -4,6 +4,8 @@
 //        waits for an answer (begin_here()). Nobody waits for it while it holds something of the user's:
 //        who finds it taken leaves his wish to the I/O thread.
 //   TU-2 At the end of each turn, still in it, what it has left to do is done (`at_end`).
+//   TU-3 Who waits for an answer is woken after the turn that has brought it (after()): he may want
+//        the next one at once.
 #pragma once
 
 #include <atomic>
@@ -13,6 +15,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace paceline {
 
@@ -33,8 +36,7 @@ class Turns {
   template <class F>
   auto handler(F work) {
     return [this, work = std::move(work)](const auto&... of) mutable {
-      const std::lock_guard lock(mutex_);
-      run([&] { work(of...); });
+      run(std::unique_lock(mutex_), [&] { work(of...); });
     };
   }
 
@@ -42,27 +44,34 @@ class Turns {
   template <class F>
   bool begin_here(F&& work) {
     if (is_mine()) return false;
-    const std::unique_lock lock(mutex_, std::try_to_lock);
+    std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock) return false;
-    run(work);
+    run(std::move(lock), work);
     return true;
   }
+
+  /// In a turn: what is done when it is over, on its thread.
+  void after(std::function<void()> work) { after_.push_back(std::move(work)); }
 
   bool is_mine() const { return holder_.load() == std::this_thread::get_id(); }
 
  private:
   template <class F>
-  void run(F&& work) {
+  void run(std::unique_lock<std::mutex> lock, F&& work) {
     holder_ = std::this_thread::get_id();
     work();
     if (at_end_) at_end_();
     holder_ = std::thread::id();
+    const auto after = std::exchange(after_, {});
+    lock.unlock();
+    for (const auto& each : after) each();
   }
 
   const std::function<void()> at_end_;
   boost::asio::io_context context_;
   std::mutex mutex_;
   std::atomic<std::thread::id> holder_{};
+  std::vector<std::function<void()>> after_;
 };
 
 }  // namespace paceline
