@@ -3,7 +3,10 @@
 #include <sys/random.h>
 
 #include <charconv>
-#include <future>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 namespace paceline {
@@ -37,24 +40,51 @@ std::string FabricToken::text() const {
   return text;
 }
 
+namespace {
+
+/// What somebody waits for. A std::promise would make a system call though nobody sleeps yet.
+template <class R>
+class Answer {
+ public:
+  void tell(R result) {
+    const std::lock_guard lock(mutex_);
+    result_ = std::move(result);
+    come_.notify_one();
+  }
+  R wait() {
+    std::unique_lock lock(mutex_);
+    come_.wait(lock, [this] { return result_.has_value(); });
+    return std::move(*result_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable come_;
+  std::optional<R> result_;
+};
+
+}  // namespace
+
 // Both waits end: FA-1.
 
 Result<Arrival> read_and_wait(Fabric& fabric, PeerId peer, const RemoteSlot& from, Loan loan,
                               Deadline deadline) {
-  const auto promise = std::make_shared<std::promise<Result<Arrival>>>();
-  auto result = promise->get_future();
-  fabric.read(peer, from, std::move(loan), deadline,
-              [promise](Result<Arrival> arrival) { promise->set_value(std::move(arrival)); });
-  return result.get();
+  const auto answer = std::make_shared<Answer<Result<Arrival>>>();
+  fabric.begin_here([&] {
+    fabric.read(peer, from, std::move(loan), deadline,
+                [answer](Result<Arrival> arrival) { answer->tell(std::move(arrival)); });
+  });
+  return answer->wait();
 }
 
 Result<> send_and_wait(Fabric& fabric, PeerId peer, std::uint32_t mailbox, const Letter& letter,
                        Deadline deadline) {
-  const auto promise = std::make_shared<std::promise<Result<>>>();
-  auto result = promise->get_future();
-  fabric.send(peer, mailbox, letter, deadline,
-              [promise](Result<> sent) { promise->set_value(std::move(sent)); });
-  return result.get();
+  const auto answer = std::make_shared<Answer<Result<>>>();
+  fabric.begin_here([&] {
+    fabric.send(peer, mailbox, letter, deadline,
+                [answer](const Result<>& sent) { answer->tell(sent); });
+  });
+  return answer->wait();
 }
 
 }  // namespace paceline

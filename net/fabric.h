@@ -2,7 +2,7 @@
 // hosts one arena for its peers and reaches theirs; TcpFabric and SharedMemoryFabric implement it.
 // Threading: every function from any thread, but not connect() and drain() from a callback.
 // Callbacks come on a thread of the fabric, never from within the call that they belong to, and
-// must not block.
+// must not block; a thread that waits in read_and_wait() or send_and_wait() is one for that while.
 //   FA-1 Each read and each send that was taken ends by exactly one call of its callback: with what
 //        was asked for, with the peer's answer why not, at its deadline, at the loss of the peer or
 //        at the fabric's end. No deadline passes by unnoticed, whatever the peer does.
@@ -140,6 +140,10 @@ class Fabric {
   ///              have arrived), and the others as read()
   virtual void send(PeerId peer, std::uint32_t mailbox, const Letter& letter, Deadline deadline,
                     SendDone done) = 0;
+
+  /// Calls `ask`, which calls read() or send() and whose thread will wait for the answer: what can be
+  /// done for it on that thread is done there. Not from a callback.
+  virtual void begin_here(const std::function<void()>& ask) { ask(); }
 
   /// Takes nothing new, lets what is under way come to its end, and takes leave of the peers.
   /// @return timed_out, naming who was left; nobody is connected any more in either case

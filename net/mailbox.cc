@@ -146,7 +146,7 @@ bool Mailbox::wait(Letter& letter, nanoseconds within) const {
   const auto start = Clock::now();
   Bell& bell = words_->bell;
   const nanoseconds awake = has_several_cores() ? std::min(kAwake, within) : nanoseconds(0);
-  while ((bell.load() & kCalled) == 0 && Clock::now() - start < awake)
+  while (awake.count() > 0 && (bell.load() & kCalled) == 0 && Clock::now() - start < awake)
     for (int i = 0; i < kLooksAClock; ++i) {
       pause_briefly();
       if (take(letter)) return true;
@@ -154,8 +154,9 @@ bool Mailbox::wait(Letter& letter, nanoseconds within) const {
   for (;;) {
     const std::uint32_t asleep = bell.fetch_or(kAsleep) | kAsleep;
     const bool taken = take(letter);
-    const nanoseconds left = within - (Clock::now() - start);
-    if (taken || (asleep & kCalled) != 0 || left <= nanoseconds(0)) {
+    const bool ends = taken || (asleep & kCalled) != 0;
+    const nanoseconds left = ends ? nanoseconds(0) : within - (Clock::now() - start);
+    if (left <= nanoseconds(0)) {
       bell.fetch_and(taken ? ~kAsleep : 0);
       return taken;
     }

@@ -42,7 +42,7 @@ void Connection::start() {
 
 Result<> Connection::on_frame(const Frame& frame) {
   const auto alive = shared_from_this();  // whatever a callback does
-  last_heard_ = FabricClock::now();
+  heard_ = true;
   return state_ == State::greeting ? greet(frame) : take(frame);
 }
 
@@ -182,6 +182,7 @@ void Connection::end_requests(const Error& error) {
 Deadline Connection::tick(Deadline now) {
   const auto alive = shared_from_this();
   const milliseconds patience = setting_.options.lost_after;
+  if (std::exchange(heard_, false)) last_heard_ = now;
   if (state_ == State::greeting) {
     if (now >= greeted_by_)
       end(End::refused,

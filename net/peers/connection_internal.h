@@ -4,6 +4,8 @@
 //        the arena is told (FA-5).
 //   CN-2 Owner::on_open() comes at most once, on_closed() exactly once unless close() was called, and
 //        after that nothing.
+//   CN-3 A sign of life counts from the next tick on, a quarter of `lost_after` later at most: the
+//        clock is not read for each.
 #pragma once
 
 #include <memory>
@@ -65,13 +67,16 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   /// Does what is due. @return when next
   Deadline tick(Deadline now);
   /// This process itself was not running: nobody's silence counts.
-  void forgive_silence(Deadline now) { last_heard_ = now; }
+  void forgive_silence(Deadline now) {
+    heard_ = false;
+    last_heard_ = now;
+  }
 
  private:
   enum class State { greeting, open, leaving, closed };
 
   Result<> on_frame(const Frame& frame) override;
-  void on_sign_of_life() override { last_heard_ = FabricClock::now(); }
+  void on_sign_of_life() override { heard_ = true; }
   void on_end(const Error& error) override;
 
   Result<> greet(const Frame& frame);
@@ -91,6 +96,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   Initiator initiator_;
   Responder responder_;
   bool challenged_ = false, proved_ = false;
+  bool heard_ = false;  // since the last tick
   Deadline last_heard_, last_pulse_;
 };
 

@@ -15,8 +15,9 @@ Hub::Hub(const Arena& arena, FabricOptions options, Hooks hooks)
     : arena_(arena),
       options_(std::move(options)),
       hooks_(std::move(hooks)),
-      work_(boost::asio::make_work_guard(context_)),
-      timer_(context_),
+      turns_(hooks_.look),
+      work_(boost::asio::make_work_guard(context())),
+      timer_(context()),
       last_tick_(FabricClock::now()),
       setting_{arena_, options_, *this} {
   PACELINE_CHECK(options_.first_sender + options_.most_peers < kMostSenders &&
@@ -27,7 +28,7 @@ Hub::Hub(const Arena& arena, FabricOptions options, Hooks hooks)
     numbers_.insert(options_.first_sender + 1 + i);
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "fabric");
-    context_.run();
+    context().run();
   });
 }
 
@@ -38,7 +39,7 @@ void Hub::stop() {
   post([this] {
     close_all(fail(std::errc::operation_canceled, "the fabric ends"));
     work_.reset();
-    context_.stop();
+    context().stop();
   });
   thread_.join();
 }
@@ -68,7 +69,7 @@ void Hub::add(std::unique_ptr<Road> road, Connection::Side side, std::string add
 
 Result<PeerId> Hub::connect(const std::string& address, Deadline deadline,
                             std::function<void(const Answer&)> dial) {
-  PACELINE_CHECK(!on_io_thread(), "connect() waits: not from a callback");
+  PACELINE_CHECK(may_wait(), "connect() waits: not from a callback");
   const auto promise = std::make_shared<std::promise<Result<PeerId>>>();
   auto result = promise->get_future();
   const auto told = [promise](Result<PeerId> peer) { promise->set_value(std::move(peer)); };
@@ -85,24 +86,80 @@ Result<PeerId> Hub::connect(const std::string& address, Deadline deadline,
 }
 
 void Hub::read(PeerId peer, const RemoteSlot& from, Loan loan, Deadline deadline, ReadDone done) {
-  post([this, peer, from, loan = std::move(loan), deadline, done = std::move(done)]() mutable {
+  auto begin = [this, peer, from, deadline](Loan into, ReadDone told) {
     if (Connection* connection = find(peer)) {
-      connection->road().read(from, std::move(loan), deadline, std::move(done));
+      connection->road().read(from, std::move(into), deadline, std::move(told));
       return wake_at(deadline);
     }
-    { const Loan gone = std::move(loan); }  // FA-6
-    done(why_not(peer));
+    { const Loan gone = std::move(into); }  // FA-6
+    told(why_not(peer));
+  };
+  if (may_begin()) {
+    is_beginning_ = true;
+    begin(std::move(loan), answer_later(std::move(done)));
+    is_beginning_ = false;
+    return;
+  }
+  ++asked_;
+  post([this, begin, loan = std::move(loan), done = std::move(done)]() mutable {
+    --asked_;
+    begin(std::move(loan), std::move(done));
   });
 }
 
 void Hub::send(PeerId peer, std::uint32_t mailbox, const Letter& letter, Deadline deadline,
                SendDone done) {
-  post([this, peer, mailbox, letter, deadline, done = std::move(done)]() mutable {
+  auto begin = [this, peer, mailbox, letter, deadline](SendDone told) {
     Connection* connection = find(peer);
-    if (connection == nullptr) return done(why_not(peer));
-    connection->letters().send(mailbox, letter, deadline, std::move(done));
+    if (connection == nullptr) return told(why_not(peer));
+    connection->letters().send(mailbox, letter, deadline, std::move(told));
     wake_at(deadline);
+  };
+  if (may_begin()) {
+    is_beginning_ = true;
+    begin(answer_later(std::move(done)));
+    is_beginning_ = false;
+    return;
+  }
+  ++asked_;
+  post([this, begin, done = std::move(done)]() mutable {
+    --asked_;
+    begin(std::move(done));
   });
+}
+
+void Hub::begin_here(const std::function<void()>& ask) {
+  const auto ask_and_wait = [&] {
+    waits_ = true;
+    ask();
+    waits_ = false;
+  };
+  if (!hooks_.look || asked_ != 0 || !turns_.begin_here(ask_and_wait)) ask();
+}
+
+/// After the call that it belongs to; who waits is woken after the turn (TU-3).
+ReadDone Hub::answer_later(ReadDone done) {
+  return [this, waits = waits_, done = std::move(done)](Result<Arrival> arrival) {
+    if (waits)
+      turns_.after([done, kept = std::make_shared<Result<Arrival>>(std::move(arrival))] {
+        done(std::move(*kept));
+      });
+    else if (is_beginning_)
+      post([done, arrival = std::move(arrival)]() mutable { done(std::move(arrival)); });
+    else
+      done(std::move(arrival));
+  };
+}
+
+SendDone Hub::answer_later(SendDone done) {
+  return [this, waits = waits_, done = std::move(done)](const Result<>& sent) {
+    if (waits)
+      turns_.after([done, sent] { done(sent); });
+    else if (is_beginning_)
+      post([done, sent] { done(sent); });
+    else
+      done(sent);
+  };
 }
 
 Welcome Hub::welcome(PeerId peer) {
@@ -184,9 +241,9 @@ void Hub::wake_at(Deadline deadline) {
   if (deadline >= armed_for_) return;
   armed_for_ = deadline;
   timer_.expires_at(deadline);
-  timer_.async_wait([this](const auto& stopped) {
+  timer_.async_wait(turns_.handler([this](const auto& stopped) {
     if (!stopped) tick();
-  });
+  }));
 }
 
 void Hub::tick() {
@@ -222,7 +279,7 @@ void Hub::try_to_leave() {
 }
 
 Result<> Hub::drain(Deadline deadline) {
-  PACELINE_CHECK(!on_io_thread(), "drain() waits: not from a callback");
+  PACELINE_CHECK(may_wait(), "drain() waits: not from a callback");
   const auto promise = std::make_shared<std::promise<void>>();
   post([this, promise] {
     draining_ = true;

@@ -1,11 +1,11 @@
 // A fabric's connections, whatever roads they take, and the thread that serves them. Private to net/. Threading: functions from any thread, but those marked.
-//   HB-1 One thread, the I/O thread, runs everything that is said of connections; what other threads
-//        ask for is posted to it.
+//   HB-1 One thread at a time, whose turn it is (TU-1), runs everything that is said of connections:
+//        the I/O thread, to which other threads post what they ask for. Where the fabric can look
+//        for answers itself (`look`), a thread that waits for one may have the turn as well.
 //   HB-2 A fabric that was itself stopped, or kept from running, takes nobody's silence for death.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
+#include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <map>
@@ -16,6 +16,7 @@
 
 #include "paceline/net/announcements_internal.h"
 #include "paceline/net/peers/connection_internal.h"
+#include "paceline/net/peers/turns_internal.h"
 
 namespace paceline {
 
@@ -24,7 +25,7 @@ class Hub final : private Connection::Owner {
   /// Of a dialled peer: the road to it, or why there is none. Once.
   using Answer = std::function<void(Result<std::unique_ptr<Road>>)>;
 
-  /// What a fabric adds. All on the I/O thread.
+  /// What a fabric adds. All in a turn.
   struct Hooks {
     std::string segment;  ///< that peers are told of; empty: they have no use for it
     std::function<void()> shut_door = {};  ///< nobody shall come in any more; may come again
@@ -35,6 +36,9 @@ class Hub final : private Connection::Owner {
     std::function<void(PeerId, SenderId number, Connection::End, const Error&)> on_closed = {};
     std::function<bool()> is_idle = {};  ///< nothing of its own is under way
     std::function<Deadline(Deadline)> tick = {};
+    /// At the end of each turn: takes what has come, sees to it that what is under way wakes the I/O
+    /// thread. Empty: only that thread's handlers do such things.
+    std::function<void()> look = {};
   };
 
   Hub(const Arena& arena, FabricOptions options, Hooks hooks);
@@ -53,14 +57,17 @@ class Hub final : private Connection::Owner {
 
   template <class F>
   void post(F work) {
-    boost::asio::post(context_, std::move(work));
+    turns_.post(std::move(work));
   }
-  boost::asio::io_context& context() { return context_; }
+  /// What is asked for by `ask` is begun, and looked for once, on this thread, if it is to be had.
+  void begin_here(const std::function<void()>& ask);
+  Turns& turns() { return turns_; }
+  boost::asio::io_context& context() { return turns_.context(); }
   const Arena& arena() const { return arena_; }
   const FabricOptions& options() const { return options_; }
   Announcements& announcements() { return announcements_; }
 
-  // On the I/O thread.
+  // In a turn, as all hooks are.
   /// Somebody has come in.
   void add_caller(std::unique_ptr<Road> road, const std::string& address);
   /// @return an open connection; null when there is none, or the fabric drains
@@ -80,23 +87,33 @@ class Hub final : private Connection::Owner {
 
   void add(std::unique_ptr<Road> road, Connection::Side side, std::string address,
            Deadline greeted_by, std::function<void(Result<PeerId>)> done);
+  SendDone answer_later(SendDone done);
+  ReadDone answer_later(ReadDone done);
   void tick();
   void try_to_leave();
   void close_all(const Error& error);
-  bool on_io_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
+  bool may_wait() const {
+    return std::this_thread::get_id() != thread_.get_id() && !turns_.is_mine();
+  }
+  /// A turn of this thread, in which a read or a letter may begin: none that it asked for waits.
+  bool may_begin() const { return hooks_.look && turns_.is_mine() && asked_ == 0; }
 
   const Arena& arena_;
   const FabricOptions options_;
   const Hooks hooks_;
   Announcements announcements_;
-  boost::asio::io_context context_;
+  Turns turns_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer timer_;
   Deadline armed_for_ = Deadline::max();
   Deadline last_tick_;
   const Connection::Setting setting_;
 
-  // On the I/O thread.
+  std::atomic<std::uint32_t> asked_ = 0;  // reads and letters that wait for the I/O thread
+
+  // In a turn.
+  bool is_beginning_ = false;  // callbacks come later (fabric.h)
+  bool waits_ = false;         // who asks waits for the answer
   std::uint64_t last_peer_ = 0;
   std::map<PeerId, std::shared_ptr<Connection>> connections_;
   std::map<PeerId, SenderId> numbers_of_;  // in the arena's mailboxes, of those who were welcomed

@@ -1,7 +1,6 @@
 #include "paceline/net/verbs/queue_pair_internal.h"
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cstring>
 #include <utility>
 
@@ -16,16 +15,16 @@ constexpr std::uint8_t kNotReadyTimer = 12;   // 0.64 ms
 
 }  // namespace
 
-Result<std::shared_ptr<QueuePair>> QueuePair::create(boost::asio::io_context& context,
-                                                     VerbsDevice& device, CmId id) {
-  std::shared_ptr<QueuePair> pair(new QueuePair(context, device, std::move(id)));
+Result<std::shared_ptr<QueuePair>> QueuePair::create(Turns& turns, VerbsDevice& device, CmId id) {
+  std::shared_ptr<QueuePair> pair(new QueuePair(turns, device, std::move(id)));
   PACELINE_TRYV(pair->set_up());
   return pair;
 }
 
 Result<> QueuePair::set_up() {
   ibv_qp_init_attr wanted = {};
-  wanted.send_cq = wanted.recv_cq = device_.completions();
+  wanted.send_cq = device_.sent();
+  wanted.recv_cq = device_.arrived();
   wanted.srq = device_.receives();
   wanted.qp_type = IBV_QPT_RC;
   wanted.cap.max_send_wr = VerbsDevice::kSends;
@@ -107,6 +106,7 @@ QueuePair::~QueuePair() {
   pair_.reset();
   for (const Posted& each : posted_)
     if (each.note.bytes != nullptr) device_.give_back(each.note);
+  device_.count_posted(-static_cast<std::int64_t>(posted_.size()));
   device_.forget(own_id_, number_);
 }
 
@@ -123,6 +123,7 @@ Result<> QueuePair::allow_reads() {
 ibv_send_wr& QueuePair::next(const Posted& posted, bool signalled) {
   const std::uint32_t number = first_posted_ + static_cast<std::uint32_t>(posted_.size());
   posted_.push_back(posted);
+  device_.count_posted(1);
   silent_ = signalled || silent_ + 1 == kMostSilent ? 0 : silent_ + 1;
   Work& work = waiting_.emplace_back();
   work = {};
@@ -161,7 +162,7 @@ void QueuePair::ring() {
   const int error = ibv_post_send(pair_.get(), &waiting_.front().work, &refused);
   waiting_.clear();
   if (error == 0) return;
-  boost::asio::post(context_, [this, alive = alive_, error] {
+  turns_.post([this, alive = alive_, error] {
     if (*alive) end(fail_errno(error, "{} takes no work", device_.name()));
   });
 }
@@ -175,6 +176,7 @@ void QueuePair::on_posted_done(const ibv_wc& completion) {
   while (!posted_.empty() && static_cast<std::int32_t>(number - first_posted_) >= 0) {
     const Posted done = posted_.front();
     posted_.pop_front();
+    device_.count_posted(-1);
     ++first_posted_;
     if (done.note.bytes != nullptr) device_.give_back(done.note);
     if (done.read != 0 && owner_ != nullptr) owner_->on_read(done.read);

@@ -7,7 +7,6 @@
 
 #include <rdma/rdma_cma.h>
 
-#include <boost/asio/io_context.hpp>
 #include <deque>
 #include <memory>
 #include <span>
@@ -49,8 +48,7 @@ class QueuePair {
   };
 
   /// @param id  whose device is known; its context becomes this
-  static Result<std::shared_ptr<QueuePair>> create(boost::asio::io_context& context,
-                                                   VerbsDevice& device, CmId id);
+  static Result<std::shared_ptr<QueuePair>> create(Turns& turns, VerbsDevice& device, CmId id);
   ~QueuePair();
   QueuePair(const QueuePair&) = delete;
   QueuePair& operator=(const QueuePair&) = delete;
@@ -88,8 +86,8 @@ class QueuePair {
     VerbsDevice::Note note = {};  // a SEND's bytes
   };
 
-  QueuePair(boost::asio::io_context& context, VerbsDevice& device, CmId id)
-      : context_(context),
+  QueuePair(Turns& turns, VerbsDevice& device, CmId id)
+      : turns_(turns),
         device_(device),
         id_(std::move(id)),
         answered_(device.reads_answered()),
@@ -100,7 +98,7 @@ class QueuePair {
   ibv_send_wr& next(const Posted& posted, bool signalled);
   void end(const Error& error);
 
-  boost::asio::io_context& context_;
+  Turns& turns_;
   VerbsDevice& device_;
   CmId id_;
   VerbsOwner<ibv_qp, ibv_destroy_qp> pair_;

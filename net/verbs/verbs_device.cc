@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cstring>
 
 #include "paceline/net/fabric.h"
@@ -44,10 +43,9 @@ bool has_one_cpu() {
 
 }  // namespace
 
-Result<std::unique_ptr<VerbsDevice>> VerbsDevice::open(boost::asio::io_context& context,
-                                                       ibv_context* device, const Arena& arena,
-                                                       std::uint32_t peers) {
-  std::unique_ptr<VerbsDevice> opened(new VerbsDevice(context, device, arena));
+Result<std::unique_ptr<VerbsDevice>> VerbsDevice::open(Turns& turns, ibv_context* device,
+                                                       const Arena& arena, std::uint32_t peers) {
+  std::unique_ptr<VerbsDevice> opened(new VerbsDevice(turns, device, arena));
   PACELINE_TRYV(opened->set_up(peers));
   return opened;
 }
@@ -78,8 +76,10 @@ Result<> VerbsDevice::set_up(std::uint32_t peers) {
   if (channel_ == nullptr) return cannot("no completion channel on");
   fcntl(channel_->fd, F_SETFL, fcntl(channel_->fd, F_GETFL) | O_NONBLOCK);
   const int entries = std::min<int>(static_cast<int>(frames + peers * kSends), able.max_cqe);
-  completions_.reset(ibv_create_cq(device_, entries, nullptr, channel_.get(), 0));
-  if (completions_ == nullptr) return cannot("no completion queue on");
+  for (auto* const queue : {&sent_, &arrived_}) {
+    queue->reset(ibv_create_cq(device_, entries, nullptr, channel_.get(), 0));
+    if (*queue == nullptr) return cannot("no completion queue on");
+  }
   ibv_srq_init_attr shared = {};
   shared.attr.max_wr = frames;
   shared.attr.max_sge = 1;
@@ -172,7 +172,7 @@ void VerbsDevice::forget(std::uint32_t id, std::uint32_t number) {
   };
   std::erase_if(set_aside_, is_its);
   ibv_wc completion;
-  while (ibv_poll_cq(completions_.get(), 1, &completion) == 1)
+  while (poll(&completion, 1) == 1)
     if (!is_its(completion)) set_aside_.push_back(completion);
 }
 
@@ -195,6 +195,29 @@ bool VerbsDevice::take(const ibv_wc& completion) {
   return true;
 }
 
+int VerbsDevice::poll(ibv_wc* into, int most) {
+  int count = 0;
+  for (ibv_cq* const queue : {sent_.get(), arrived_.get()}) {
+    const int taken = ibv_poll_cq(queue, most - count, into + count);
+    PACELINE_CHECK(taken >= 0, "{} gives no completions", name());
+    count += taken;
+    if (count == most) break;
+  }
+  return count;
+}
+
+void VerbsDevice::arm(ibv_cq& queue) {
+  PACELINE_CHECK(ibv_req_notify_cq(&queue, 0) == 0, "no events from {}", name());
+}
+
+void VerbsDevice::look() {
+  process();
+  if (posted_ == 0 || is_armed_) return;
+  is_armed_ = true;
+  arm(*sent_);  // what comes from now on makes an event; what came before is taken here
+  process();
+}
+
 void VerbsDevice::process() {
   for (int turn = 0; turn < kTurns; ++turn) {
     std::array<ibv_wc, kAtATime> some;
@@ -204,9 +227,7 @@ void VerbsDevice::process() {
       set_aside_.pop_front();
     }
     if (count == 0) {
-      const int taken = ibv_poll_cq(completions_.get(), kAtATime, some.data());
-      PACELINE_CHECK(taken >= 0, "{} gives no completions", name());
-      count = static_cast<std::size_t>(taken);
+      count = static_cast<std::size_t>(poll(some.data(), kAtATime));
     }
     if (count == 0) return;
     // One by one: a callback may forget a queue pair, whose receives must not reach another's.
@@ -219,12 +240,12 @@ void VerbsDevice::process() {
       take(next);
     }
   }
-  boost::asio::post(context_, [this] { process(); });
+  turns_.post([] {});  // and at its end look()
 }
 
 void VerbsDevice::start() {
   channel_events_.assign(dup(channel_->fd));
-  PACELINE_CHECK(ibv_req_notify_cq(completions_.get(), 0) == 0, "no events from {}", name());
+  arm(*arrived_);
   spin_ = has_one_cpu() ? std::chrono::nanoseconds(0) : kShortestSpin;
   process();
   wait();
@@ -232,25 +253,28 @@ void VerbsDevice::start() {
 
 void VerbsDevice::wait() {
   channel_events_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                             [this](const auto& error) {
+                             turns_.handler([this](const auto& error) {
                                if (error) return;
                                look_again();
                                wait();
-                             });
+                             }));
 }
 
 void VerbsDevice::look_again() {
-  // One at most: the queue is told to make one, here and in start(), when the last has been taken.
   ibv_cq* queue = nullptr;
   void* own = nullptr;
-  if (ibv_get_cq_event(channel_.get(), &queue, &own) == 0) ibv_ack_cq_events(queue, 1);
+  if (ibv_get_cq_event(channel_.get(), &queue, &own) != 0) return;
+  ibv_ack_cq_events(queue, 1);
+  // One of each at most: a queue is told to make one when the last has been taken. Another one makes
+  // the channel readable still.
+  if (queue == sent_.get()) is_armed_ = false;
   process();
   if (spin_.count() > 0) {
     const auto end = FabricClock::now() + spin_;
     bool found = false;
     while (!found && FabricClock::now() < end) {
       ibv_wc completion;
-      if (ibv_poll_cq(completions_.get(), 1, &completion) == 1) {
+      if (poll(&completion, 1) == 1) {
         set_aside_.push_back(completion);
         found = true;
       }
@@ -258,8 +282,10 @@ void VerbsDevice::look_again() {
     spin_ = found ? std::min(kLongestSpin, spin_ * 2) : std::max(kShortestSpin, spin_ / 2);
   }
   // What comes from now on makes an event; what came before is taken here.
-  PACELINE_CHECK(ibv_req_notify_cq(completions_.get(), 0) == 0, "no events from {}", name());
-  process();
+  if (queue == arrived_.get()) {
+    arm(*arrived_);
+    process();
+  }
 }
 
 }  // namespace paceline

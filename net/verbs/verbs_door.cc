@@ -52,7 +52,7 @@ Result<VerbsDevice*> VerbsDoor::device_of(rdma_cm_id* id) {
   if (device == nullptr) {
     // Strangers can take no more places than the hub gives them; some linger.
     const std::uint32_t peers = 2 * hub_.options().most_peers + 8;
-    auto opened = VerbsDevice::open(hub_.context(), id->verbs, hub_.arena(), peers);
+    auto opened = VerbsDevice::open(hub_.turns(), id->verbs, hub_.arena(), peers);
     if (!opened) {
       devices_.erase(id->verbs);
       return opened.error();
@@ -65,12 +65,12 @@ Result<VerbsDevice*> VerbsDoor::device_of(rdma_cm_id* id) {
 
 Result<std::shared_ptr<QueuePair>> VerbsDoor::pair_on(CmId id) {
   PACELINE_TRY(VerbsDevice * device, device_of(id.get()));
-  return QueuePair::create(hub_.context(), *device, std::move(id));
+  return QueuePair::create(hub_.turns(), *device, std::move(id));
 }
 
 std::unique_ptr<Road> VerbsDoor::road(std::shared_ptr<QueuePair> pair) {
   return std::make_unique<VerbsRoad>(
-      hub_.context(), std::move(pair), hub_.arena(), hub_.announcements(), hub_.options().checksums,
+      hub_.turns(), std::move(pair), hub_.arena(), hub_.announcements(), hub_.options().checksums,
       [this](std::shared_ptr<QueuePair> last) { linger(std::move(last)); });
 }
 
@@ -82,14 +82,14 @@ void VerbsDoor::linger(std::shared_ptr<QueuePair> pair) {
 
 void VerbsDoor::look_after(QueuePair* pair, Deadline until) {
   const auto timer = std::make_shared<boost::asio::steady_timer>(hub_.context(), kLookAgain);
-  timer->async_wait([this, timer, pair, until](const auto& stopped) {
+  timer->async_wait(hub_.turns().handler([this, timer, pair, until](const auto& stopped) {
     const auto found = lingering_.find(pair);
     if (stopped || found == lingering_.end()) return;
     if (!pair->has_posted() || FabricClock::now() >= until)
       lingering_.erase(found);
     else
       look_after(pair, until);
-  });
+  }));
 }
 
 // ---- Listening ----
@@ -129,6 +129,11 @@ InetEndpoint VerbsDoor::local_endpoint() const {
 }
 
 void VerbsDoor::shut() { listener_.reset(); }
+
+void VerbsDoor::look() {
+  for (const auto& [context, device] : devices_)
+    if (device != nullptr) device->look();
+}
 
 void VerbsDoor::on_caller(CmId id, const rdma_conn_param& asks) {
   const sockaddr* from = rdma_get_peer_addr(id.get());
@@ -173,10 +178,10 @@ Result<PeerId> VerbsDoor::connect(const InetEndpoint* from, const InetEndpoint& 
     const auto dial = std::make_shared<Dial>(Dial{
         CmId(made), nullptr, answer, address, boost::asio::steady_timer(hub_.context(), deadline)});
     dials_.emplace(made, dial);
-    dial->timer.async_wait([this, dial](const auto& stopped) {
+    dial->timer.async_wait(hub_.turns().handler([this, dial](const auto& stopped) {
       if (!stopped)
         end(*dial, fail(std::errc::timed_out, "{} did not answer in time", dial->address));
-    });
+    }));
     auto here = source.value_or(InetEndpoint()), there = to;
     if (source) here.port(0);
     const auto left = std::chrono::ceil<milliseconds>(deadline - FabricClock::now()).count();
@@ -239,11 +244,12 @@ Result<> VerbsDoor::go_on(Dial& dial, Event event, int status) {
 // ---- Events ----
 
 void VerbsDoor::wait() {
-  events_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const auto& error) {
-    if (error) return;
-    take_events();
-    wait();
-  });
+  events_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                     hub_.turns().handler([this](const auto& error) {
+                       if (error) return;
+                       take_events();
+                       wait();
+                     }));
 }
 
 void VerbsDoor::take_events() {

@@ -26,8 +26,9 @@ class VerbsDoor {
   /// @param from  the address to go out from; null: the route says
   Result<PeerId> connect(const InetEndpoint* from, const InetEndpoint& to,
                          const std::string& address, Deadline deadline);
-  /// On the I/O thread.
+  // In a turn.
   void shut();
+  void look();  ///< at its end
 
  private:
   struct Dial;  // a connection that is being made

@@ -51,12 +51,15 @@ class VerbsFabricImpl final : public Fabric {
     hub_.send(peer, mailbox, letter, deadline, std::move(done));
   }
 
+  void begin_here(const std::function<void()>& ask) override { hub_.begin_here(ask); }
+
   Result<> drain(Deadline deadline) override { return hub_.drain(deadline); }
 
  private:
   Hub::Hooks hooks() {
     Hub::Hooks hooks;
     hooks.shut_door = [this] { door_.shut(); };
+    hooks.look = [this] { door_.look(); };
     return hooks;
   }
 

@@ -1,6 +1,5 @@
 #include "paceline/net/verbs/verbs_road_internal.h"
 
-#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "paceline/net/verbs/rdma_address_internal.h"
@@ -14,10 +13,10 @@ constexpr std::size_t kMostWaiting = 4 * Fabric::kMostInFlight + 64;  // frames:
 
 }  // namespace
 
-VerbsRoad::VerbsRoad(boost::asio::io_context& context, std::shared_ptr<QueuePair> pair,
-                     const Arena& arena, Announcements& announcements,
-                     FabricOptions::Checksums checksums, Linger linger)
-    : context_(context),
+VerbsRoad::VerbsRoad(Turns& turns, std::shared_ptr<QueuePair> pair, const Arena& arena,
+                     Announcements& announcements, FabricOptions::Checksums checksums,
+                     Linger linger)
+    : turns_(turns),
       pair_(std::move(pair)),
       device_(pair_->device()),
       linger_(std::move(linger)),
@@ -159,7 +158,7 @@ void VerbsRoad::on_end(const Error& error) {
 }
 
 void VerbsRoad::end_soon(const Error& error) {
-  boost::asio::post(context_, [this, alive = alive_, error] {
+  turns_.post([this, alive = alive_, error] {
     if (*alive) on_end(error);
   });
 }

@@ -22,7 +22,7 @@ class VerbsRoad final : public Road, private QueuePair::Owner {
   /// Takes a queue pair whose last words are on their way, until they have gone.
   using Linger = std::function<void(std::shared_ptr<QueuePair>)>;
 
-  VerbsRoad(boost::asio::io_context& context, std::shared_ptr<QueuePair> pair, const Arena& arena,
+  VerbsRoad(Turns& turns, std::shared_ptr<QueuePair> pair, const Arena& arena,
             Announcements& announcements, FabricOptions::Checksums checksums, Linger linger);
   ~VerbsRoad() override { close(); }
 
@@ -56,7 +56,7 @@ class VerbsRoad final : public Road, private QueuePair::Owner {
   void give_credit();
   void end_soon(const Error& error);
 
-  boost::asio::io_context& context_;
+  Turns& turns_;
   std::shared_ptr<QueuePair> pair_;
   VerbsDevice& device_;
   const Linger linger_;

@@ -62,8 +62,8 @@ class NamespaceLink final : public Link {
   bool made_ = false;
 };
 
-/// The guest's, from its device a0 to b0. Cut on its way: when the interface itself was down, no
-/// request for a connection is answered over rxe any more.
+/// The guest's, from its device a0 to b0. Cut on its way: what disconnects while the interface itself
+/// is down leaves rxe's queue pair for connection requests in its error state (docs/architecture.md).
 class GuestLink final : public Link {
  public:
   explicit GuestLink(std::string command) : command_(std::move(command)) {}

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <random>
 #include <thread>
@@ -212,6 +213,65 @@ TEST_P(FabricTest, LettersComeWholeAndInOrder) {
   while (answered < kLetters) std::this_thread::yield();
   EXPECT_EQ(failed, 0u);
   EXPECT_FALSE(host.arena().mailbox(0).take(letter));
+}
+
+// FA-3: whether a thread waits for each answer or not, and though the fabric's own thread is busy.
+TEST_P(FabricTest, LettersThatAreWaitedForKeepTheirPlaceAmongThoseThatAreNot) {
+  constexpr std::uint32_t kLetters = 3'000;
+  Side host(kind(), shapes({}, {{256}, {256}})), sender(kind(), shapes({}));
+  const PeerId peer = sender.connect(host);
+  std::atomic<std::uint32_t> received = 0, answered = 0, failed = 0;
+  const auto count = [&](const Result<>& sent) {
+    if (!sent) ++failed;
+    ++answered;
+  };
+  std::thread thread([&] {
+    for (std::uint32_t number = 0; number < kLetters; ++number) {
+      while (number - received >= 200) std::this_thread::yield();
+      const Letter letter = numbered_letter(3, 0, number);
+      if (number % 3 == 0)
+        count(send_and_wait(sender.fabric(), peer, 1, letter, in_time()));
+      else
+        sender.fabric().send(peer, 1, letter, in_time(), count);
+    }
+  });
+  Letter letter;
+  for (std::uint32_t number = 0; number < kLetters; ++number) {
+    EXPECT_TRUE(host.arena().mailbox(1).wait(letter, seconds(60)));
+    EXPECT_EQ(letter.part, number);
+    ++received;
+    if (HasFailure()) break;
+  }
+  received = kLetters;
+  thread.join();
+  while (answered < kLetters) std::this_thread::yield();
+  EXPECT_EQ(failed, 0u);
+}
+
+// A callback may ask for the next thing; what is refused is told later, not within that call.
+TEST_P(FabricTest, ACallbackAsksAgainAndIsNeverCalledFromWithinItsOwnCall) {
+  Side host(kind(), shapes({{8}})), reader(kind(), shapes({{8}}));
+  publish_next(host.slot(0));
+  const PeerId peer = reader.connect(host);
+  std::promise<Error> refused;
+  std::atomic<bool> is_calling = false, was_within = false;
+  std::atomic<int> arrived = 0;
+  std::function<void(Result<Arrival>)> next = [&](Result<Arrival> arrival) {
+    was_within = was_within || is_calling;
+    if (!arrival) return refused.set_value(arrival.error());
+    const std::uint32_t slot = ++arrived < 100 ? 0 : 7;  // the peer has no slot 7
+    is_calling = true;
+    reader.fabric().read(peer, RemoteSlot::newest(slot), std::move(arrival.value().loan), in_time(),
+                         next);
+    is_calling = false;
+  };
+  ASSERT_TRUE(read(reader, peer, RemoteSlot::newest(0)));
+  reader.fabric().read(peer, RemoteSlot::newest(0), reader.loan(0), in_time(), next);
+  auto error = refused.get_future();
+  ASSERT_EQ(error.wait_for(seconds(60)), std::future_status::ready);
+  EXPECT_EQ(error.get().code, std::errc::invalid_argument);
+  EXPECT_EQ(arrived, 100);
+  EXPECT_FALSE(was_within);
 }
 
 // FA-3
