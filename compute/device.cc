@@ -65,6 +65,12 @@ bool is_plain_name(std::string_view name) {
 
 }  // namespace
 
+double Executable::train_and_update(const Sgd&, Vector, Vector, Vector, Vector, const Batch&,
+                                    std::uint64_t) {
+  PACELINE_CHECK(false, "an update asked of an executable that takes none");
+  return 0;
+}
+
 std::vector<OperationCost> Executable::profile(ConstVector, Vector, Vector, const Batch&,
                                                std::size_t) {
   return {};

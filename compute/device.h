@@ -88,12 +88,19 @@ class Executable {
   /// @param seed  of this step's dropout masks
   virtual double train_step(ConstVector x, Vector buffers, Vector g, const Batch& batch,
                             std::uint64_t seed) = 0;
+  /// Whether the optimiser's step can be part of a training step.
+  virtual bool updates() const { return false; }
+  /// train_step(), and behind it VectorMath::update() without pulls: the same bits in x, momentum and g,
+  /// whatever the loss is. Only where updates().
+  /// @param x, momentum, g [P]; momentum empty for Momentum::none
+  virtual double train_and_update(const Sgd& sgd, Vector x, Vector momentum, Vector buffers, Vector g,
+                                  const Batch& batch, std::uint64_t seed);
   /// Whether batches may come as bytes.
   virtual bool takes_raw() const { return false; }
 
   // Where the host is idle in a step, it can prepare the next one meanwhile:
-  //   EX-1 The next train_step() calls `work` once, while the device computes. It no longer reads its
-  //        own batch then, whose memory `work` may fill anew.
+  //   EX-1 The next train_step() calls `work` once, while the device computes (so does train_and_update(),
+  //        here and below). It no longer reads its own batch then, whose memory `work` may fill anew.
   //   EX-2 stage() has copied the batch when it returns. The next train_step() is of the batch that was
   //        staged last, which it takes from that copy alone; its argument names the same one.
   //   EX-3 Results are the same, bit for bit, whether batches are staged or not.

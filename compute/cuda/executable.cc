@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "paceline/compute/batch_check_internal.h"
+#include "paceline/compute/cuda/captured_steps_internal.h"
 #include "paceline/compute/cuda/input_staging_internal.h"
 #include "paceline/compute/cuda/range_internal.h"
 #include "paceline/compute/cuda/resources_internal.h"
+#include "paceline/compute/cuda/update_sections_internal.h"
 
 namespace paceline::cuda {
 namespace {
@@ -71,12 +73,14 @@ class CudaExecutable final : public Executable {
         plan_(std::move(plan)),
         block_(device_memory<std::byte>(plan_->placement.bytes)),
         logits_(device_memory<float>(options.batch * classes_)),
-        seed_(device_memory<std::uint64_t>(1)),
+        numbers_(device_memory<StepNumbers>(1)),
         sums_(device_memory<LossSums>(1)),
         host_(pinned_memory<Host>(1)),
         host_logits_(options.batch * classes_),
         input_(program.activations[0], options.batch),
-        test_input_(program.activations[0], options.batch) {}
+        test_input_(program.activations[0], options.batch) {
+    host_->numbers = {0, StepConstants(Sgd{})};
+  }
 
   ~CudaExecutable() override {
     cudaStreamSynchronize(kStream);
@@ -88,10 +92,35 @@ class CudaExecutable final : public Executable {
     const Range range("step");
     PACELINE_CHECK(options_.training, "compiled for evaluation only");
     PACELINE_CHECK(g.count >= program_.parameter_elements, "a gradient of {} elements", g.count);
-    Bound bound = bind_step(x, buffers, g, batch, seed);
-    run_step(bound);
+    run_step(bind_step(x, buffers, g, batch, seed), {});
     if (const auto work = std::exchange(meanwhile_, nullptr)) work();
     finish_step(buffers, g);
+    return host_->sums.loss / static_cast<double>(options_.batch);
+  }
+  bool updates() const override { return true; }
+  double train_and_update(const Sgd& sgd, Vector x, Vector momentum, Vector buffers, Vector g,
+                          const Batch& batch, std::uint64_t seed) override {
+    const Range range("step and update");
+    PACELINE_CHECK(options_.training, "compiled for evaluation only");
+    for (const std::size_t count : {x.count, g.count})
+      PACELINE_CHECK(count == program_.parameter_elements, "an update of {} elements", count);
+    const bool keeps_momentum = sgd.form != Momentum::none;
+    PACELINE_CHECK(!keeps_momentum || momentum.count == x.count, "a momentum of {} elements",
+                   momentum.count);
+    host_->numbers.constants = StepConstants(sgd);
+    // A vector that was a gradient has a newer side than the one that is changed here.
+    twins_.refresh_f32(kStream, x.data);
+    if (keeps_momentum) twins_.refresh_f32(kStream, momentum.data);
+    const Bound bound = bind_step(x, buffers, g, batch, seed);
+    run_step(bound, {.x = const_cast<float*>(bound.x),
+                     .momentum = keeps_momentum ? m_.bring(momentum, kStream, twins_) : nullptr,
+                     .form = sgd.form,
+                     .undecayed = sgd.undecayed});
+    updated(x, momentum, bound);
+    if (const auto work = std::exchange(meanwhile_, nullptr)) work();
+    finish_step(buffers, g);
+    x_.take_back(x, kStream);
+    if (keeps_momentum) m_.take_back(momentum, kStream);
     return host_->sums.loss / static_cast<double>(options_.batch);
   }
   bool takes_raw() const override { return true; }
@@ -136,14 +165,15 @@ class CudaExecutable final : public Executable {
                                      std::size_t steps) override;
 
  private:
+  /// What a captured step reads anew each time.
+  struct StepNumbers {
+    std::uint64_t seed;
+    StepConstants constants;  ///< of the update, if there is one
+  };
   /// What travels between host and GPU in every step.
   struct Host {
-    std::uint64_t seed = 0;
+    StepNumbers numbers;
     LossSums sums;
-  };
-  struct Captured {
-    GraphKey key;
-    std::unique_ptr<Graph> graph;  ///< null: run once as it is
   };
   static inline const cudaStream_t kStream = cudaStreamPerThread;
 
@@ -172,7 +202,7 @@ class CudaExecutable final : public Executable {
                 .scale = staged.scale,
                 .shift = staged.shift,
                 .labels = staged.labels,
-                .seed = seed_.get(),
+                .seed = &numbers_->seed,
                 .count = images_,
                 .logits = logits_.get(),
                 .sums = sums_.get(),
@@ -192,9 +222,10 @@ class CudaExecutable final : public Executable {
                    batch.labels.size(), options_.batch);
     Bound bound = bind(x, buffers, batch, input_);
     bound.batch_statistics = bound.dropout = true;
-    host_->seed = seed;  // the last step, which read it, has ended (CX-3)
-    check(cudaMemcpyAsync(seed_.get(), &host_->seed, sizeof seed, cudaMemcpyHostToDevice, kStream),
-          "cudaMemcpyAsync of a seed");
+    host_->numbers.seed = seed;  // the last step, which read it, has ended (CX-3)
+    check(cudaMemcpyAsync(numbers_.get(), &host_->numbers, sizeof(StepNumbers),
+                          cudaMemcpyHostToDevice, kStream),
+          "cudaMemcpyAsync of a step's numbers");
     float* const gradient = g_.bring(g, kStream, twins_);
     bound.g = gradient;
     if (precision_ == Precision::bf16) {
@@ -205,12 +236,37 @@ class CudaExecutable final : public Executable {
     }
     return bound;
   }
-  void enqueue_step(const Bound& bound) {
+  void enqueue_step(const Bound& bound, const StepUpdate& update) {
     for (const PlannedStep& step : plan_->forward) step.run(bound);
     plan_->loss.run(bound);
     for (const PlannedStep& step : plan_->backward) step.run(bound);
     zero_gaps(bound);
+    if (update.x != nullptr) {
+      if (precision_ == Precision::bf16)
+        enqueue_update<Bf16>(bound, update);
+      else
+        enqueue_update<float>(bound, update);
+    }
     bring_sums(bound.stream);
+  }
+  template <class G>
+  void enqueue_update(const Bound& bound, const StepUpdate& update) {
+    UpdateElement<G> element{.form = update.form, .constants = StepConstants(Sgd{})};
+    element.live = &numbers_->constants;
+    element.x = update.x;
+    element.m = update.momentum;
+    element.g = static_cast<const G*>(bound.g);
+    if (precision_ == Precision::bf16)
+      element.x16 = static_cast<Bf16*>(const_cast<void*>(bound.weights));
+    launch_sections(bound.stream, element, update.undecayed, program_.parameter_elements);
+  }
+  /// The twins hear of what an update has written: x on both sides.
+  void updated(Vector x, Vector momentum, const Bound& bound) {
+    if (momentum.count > 0) twins_.written(momentum.data);
+    twins_.written(x.data);
+    if (precision_ != Precision::bf16) return;
+    Twin& twin = *twins_.find(bound.x);
+    twin.f32_fresh = twin.bf16_fresh = true;
   }
   /// A twin's padding has been zero from the first; an f32 gradient's may be anybody's.
   void zero_gaps(const Bound& bound) {
@@ -220,24 +276,18 @@ class CudaExecutable final : public Executable {
                             (gap.last - gap.first) * sizeof(float), bound.stream),
             "cudaMemsetAsync");
   }
-  void run_step(Bound& bound) {
-    const GraphKey key{bound.x,    bound.weights, bound.g,     bound.buffers, bound.images,
-                       bound.cuts, bound.labels,  bound.scale, bound.shift,   bound.stored};
-    const auto known = std::ranges::find(graphs_, key, &Captured::key);
-    if (known == graphs_.end()) {
-      constexpr std::size_t kMost = 8;  // two input buffers, and vectors that change now and then
-      if (graphs_.size() == kMost) graphs_.erase(graphs_.begin());
-      graphs_.push_back({key, nullptr});
-      return enqueue_step(bound);
-    }
-    if (!known->graph)
-      known->graph =
-          std::make_unique<Graph>(Graph::capture(capture_.get(), [&](cudaStream_t stream) {
-            Bound captured = bound;
-            captured.stream = stream;
-            enqueue_step(captured);
-          }));
-    known->graph->launch(kStream);
+  void run_step(const Bound& bound, const StepUpdate& update) {
+    std::unique_ptr<Graph>* const known =
+        graphs_.find({bound.x, bound.weights, bound.g, bound.buffers, bound.images, bound.cuts,
+                      bound.labels, bound.scale, bound.shift, bound.stored, update});
+    if (known == nullptr) return enqueue_step(bound, update);
+    if (*known == nullptr)
+      *known = std::make_unique<Graph>(Graph::capture(capture_.get(), [&](cudaStream_t stream) {
+        Bound captured = bound;
+        captured.stream = stream;
+        enqueue_step(captured, update);
+      }));
+    (*known)->launch(kStream);
   }
   void finish_step(Vector buffers, Vector g) {
     if (!g_.resident() && precision_ == Precision::bf16) twins_.refresh_f32(kStream, g_.copy());
@@ -256,13 +306,13 @@ class CudaExecutable final : public Executable {
   const std::unique_ptr<Plan> plan_;
   const DevicePointer<std::byte> block_;
   const DevicePointer<float> logits_;
-  const DevicePointer<std::uint64_t> seed_;
+  const DevicePointer<StepNumbers> numbers_;
   const DevicePointer<LossSums> sums_;
   const PinnedPointer<Host> host_;
   std::vector<float> host_logits_;
   InputStaging input_, test_input_;
-  Visitor x_, buffers_, g_;
-  std::vector<Captured> graphs_;
+  Visitor x_, buffers_, g_, m_;
+  CapturedSteps<std::unique_ptr<Graph>> graphs_;  ///< null: run once as it is
   std::function<void()> meanwhile_;
   std::size_t images_ = 0;  // of the last batch
 };

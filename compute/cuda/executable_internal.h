@@ -2,9 +2,12 @@
 // (cudaStreamPerThread) all of it is ordered on.
 //   CX-1 The first training step with given vectors runs its plan as it is, which loads what is loaded at
 //        first use; the second captures it, all later ones launch that graph.
-//   CX-2 A graph belongs to the addresses that it was captured with (GraphKey); other vectors or another
-//        input buffer have another one.
-//   CX-3 train_step() and evaluate() have ended when they return.
+//   CX-2 A graph belongs to what it was captured with (GraphKey, captured_steps): other vectors, another
+//        input buffer, or an update behind the gradient have another one.
+//   CX-3 train_step(), train_and_update() and evaluate() have ended when they return: what the host writes
+//        for the next step (seed, learning rate) no step still reads.
+//   CX-4 The constants of an update travel with the seed, in the stream's order before the step: another
+//        learning rate needs no other graph.
 // Vectors in host memory are brought along and back: for tests and evaluators; workers' vectors lie on
 // the GPU.
 #pragma once
@@ -17,21 +20,6 @@
 #include "paceline/compute/device.h"
 
 namespace paceline::cuda {
-
-/// Everything in a captured step that is an address and may differ from call to call.
-struct GraphKey {
-  const void* x = nullptr;
-  const void* weights = nullptr;
-  const void* g = nullptr;
-  const void* buffers = nullptr;
-  const void* images = nullptr;
-  const void* cuts = nullptr;
-  const void* labels = nullptr;
-  const void* scale = nullptr;
-  const void* shift = nullptr;
-  Shape stored;  ///< of bytes
-  bool operator==(const GraphKey&) const = default;
-};
 
 /// @param planner  whose cuDNN handle the plan's convolutions use
 /// @throws CudaError when there is no memory

@@ -97,9 +97,12 @@ struct UpdateElement {
   const float* leaders[kMostPulls] = {};
   float strengths[kMostPulls] = {};
   UndecayedRanges undecayed = {};
+  const StepConstants* live =
+      nullptr;  ///< not null: count instead of `constants`, as they are then
 
   template <int V>
   PACELINE_HOST_DEVICE void at(std::size_t i) const {
+    const StepConstants k = live != nullptr ? *live : constants;
     float my_x[V], my_m[V], my_g[V], decay[V];
     load(x + i, my_x);
     if (m != nullptr) {
@@ -108,8 +111,8 @@ struct UpdateElement {
       for (int j = 0; j < V; ++j) my_m[j] = 0;
     }
     load(g + i, my_g);
-    undecayed.decays(static_cast<std::uint32_t>(i), constants.decay, decay);
-    for (int j = 0; j < V; ++j) step_element(form, constants, decay[j], my_x[j], my_m[j], my_g[j]);
+    undecayed.decays(static_cast<std::uint32_t>(i), k.decay, decay);
+    for (int j = 0; j < V; ++j) step_element(form, k, decay[j], my_x[j], my_m[j], my_g[j]);
     for (int p = 0; p < pulls; ++p) {
       float leader[V];
       load(leaders[p] + i, leader);

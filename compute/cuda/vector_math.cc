@@ -7,6 +7,7 @@
 #include "paceline/compute/cuda/cuda_error_internal.h"
 #include "paceline/compute/cuda/operands_internal.h"
 #include "paceline/compute/cuda/range_internal.h"
+#include "paceline/compute/cuda/update_sections_internal.h"
 #include "paceline/compute/cuda/vector_context_internal.h"
 #include "paceline/compute/cuda/vector_kernels_internal.h"
 #include "paceline/compute/cuda/vector_math_internal.h"
@@ -149,7 +150,6 @@ class CudaVectorMath final : public VectorMath {
     if (sgd.form != Momentum::none) check_counts(x, momentum);
     for (const Pull& pull : pulls) check_counts(x, pull.leader);
     if (x.count == 0) return;
-    PACELINE_CHECK(x.count < (std::size_t{1} << 32), "an update of {} elements", x.count);
     // A leader that the step itself changes, and one too many, take passes of their own.
     const auto fused = static_cast<std::size_t>(
         std::ranges::find_if(
@@ -257,18 +257,7 @@ class CudaVectorMath final : public VectorMath {
         whole.strengths[p] = static_cast<float>(pulls[p].strength);
       }
       whole.x = operands.change(x);
-      std::span<const ElementRange> ranges = sgd.undecayed;
-      for (std::size_t begin = 0; begin < x.count;) {
-        UpdateElement<G> section = whole;
-        const std::size_t end = take_ranges(section.undecayed, ranges, begin, x.count);
-        section.x += begin;
-        if (section.m != nullptr) section.m += begin;
-        section.g += begin;
-        if (section.x16 != nullptr) section.x16 += begin;
-        for (int p = 0; p < section.pulls; ++p) section.leaders[p] += begin;
-        launch(stream(), section, end - begin);
-        begin = end;
-      }
+      launch_sections(stream(), whole, sgd.undecayed, x.count);
     });
     if (writes_twin) twin->bf16_fresh = twin->count == x.count || was_fresh;
   }

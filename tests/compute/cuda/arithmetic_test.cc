@@ -140,6 +140,33 @@ TEST_P(Updates, AreThoseOfTheCpuBitForBit) {
     }
 }
 
+TEST_P(Updates, TakeConstantsThatLieInMemoryAsTheyAreThen) {
+  const std::size_t count = 1003;
+  const auto g = random_floats(count, 2);
+  auto x1 = random_floats(count, 0), m1 = random_floats(count, 1), x2 = x1, m2 = m1;
+  const std::vector<ElementRange> undecayed{{0, 5}, {600, 100}};
+  Sgd sgd{.form = GetParam(), .undecayed = undecayed};
+  StepConstants live(Sgd{.learning_rate = 7, .momentum = 7, .weight_decay = 7});
+  UpdateElement<float> captured{.form = GetParam(),
+                                .constants = StepConstants(Sgd{.learning_rate = 9})};
+  captured.x = x2.data();
+  captured.m = GetParam() == Momentum::none ? nullptr : m2.data();
+  captured.g = g.data();
+  captured.live = &live;
+  std::span<const ElementRange> ranges = undecayed;
+  ASSERT_EQ(take_ranges(captured.undecayed, ranges, 0, count), count);
+  for (const double rate : {0.3, 0.01, 0.02}) {
+    sgd.learning_rate = rate;
+    sgd.momentum = 0.9 - rate;
+    sgd.weight_decay = 0.1 * rate;
+    cpu().update(sgd, view(x1), view(m1), view(g), {});
+    live = StepConstants(sgd);
+    test::each_element<kQuad>(captured, count);
+    EXPECT_EQ(x1, x2);
+    EXPECT_EQ(m1, m2);
+  }
+}
+
 TEST_P(Updates, OfA16BitGradientAreThoseOfTheRoundedOne) {
   const std::size_t count = 1003;
   const auto g16 = test::stored<Bf16>(random_floats(count, 2));

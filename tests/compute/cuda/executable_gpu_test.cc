@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "compute/cuda/device_subject.h"
@@ -123,6 +124,88 @@ TEST_P(PromisesOn, VectorsInHostMemoryAreTakenAlong) {
   const Evaluation here = executable->evaluate(view(first), view(host_buffers), batch.view());
   EXPECT_EQ(here.loss_sum, there.loss_sum);
   EXPECT_EQ(here.errors, there.errors);
+}
+
+/// Steps with their update, as one or in turn: losses, g, buffers, momentum and x after each.
+/// @param host  x, momentum and the others in host memory
+std::vector<std::vector<float>> updated_steps(Device& device, const Program& program, Momentum form,
+                                              std::uint64_t seed, bool as_one, bool host) {
+  const auto executable = compiled(device, program, {.batch = kImages, .deterministic = true});
+  const std::vector<float> first = random_parameters(program, seed);
+  DeviceVector on_x(device, first), on_m(device, std::vector<float>(first.size(), 0.0f)),
+      on_g(device, first.size()), on_buffers(device, random_buffers(program, seed));
+  std::vector<float> host_x = first, host_m(first.size(), 0.0f), host_g(first.size(), 7.0f),
+                     host_buffers = random_buffers(program, seed);
+  const Vector x = host ? view(host_x) : on_x.view(), g = host ? view(host_g) : on_g.view(),
+               buffers = host ? view(host_buffers) : on_buffers.view(),
+               momentum = form == Momentum::none ? Vector{}
+                          : host                 ? view(host_m)
+                                                 : on_m.view();
+  std::vector<ElementRange> undecayed;  // two launches' worth
+  for (std::size_t k = 0; k < 400; ++k) undecayed.push_back({3 * k, 1});
+  std::vector<std::vector<float>> after;
+  for (std::uint64_t step = 0; step < 7; ++step) {
+    // Each number another one: what a graph has kept of an earlier step shows.
+    const Sgd sgd{.learning_rate = 0.05 / static_cast<double>(1 + step),
+                  .momentum = 0.9 - 0.01 * static_cast<double>(step),
+                  .weight_decay = 1e-3 * static_cast<double>(1 + step),
+                  .form = form,
+                  .undecayed = std::span(undecayed).first(step == 5 ? 100 : 400)};
+    const OwnedBatch batch = random_batch(program, kImages, seed + step);
+    if (form == Momentum::sutskever) device.math().look_ahead(sgd, x, momentum);
+    double loss = 0;
+    if (as_one && step != 3) {  // one without between others: both kinds of graph are kept
+      loss = executable->train_and_update(sgd, x, momentum, buffers, g, batch.view(), seed + step);
+    } else {
+      loss = executable->train_step(x, buffers, g, batch.view(), seed + step);
+      device.math().update(sgd, x, momentum, g, {});
+    }
+    device.math().finish();
+    after.push_back({static_cast<float>(loss)});
+    after.push_back(host ? host_g : on_g.values());
+    after.push_back(host ? host_buffers : on_buffers.values());
+    after.push_back(host ? host_m : on_m.values());
+    after.push_back(host ? host_x : on_x.values());
+  }
+  const Evaluation end =
+      executable->evaluate(x, buffers, random_batch(program, kImages, seed).view());
+  after.push_back(
+      {static_cast<float>(end.loss_sum)});  // of the 16-bit weights, where there are any
+  return after;
+}
+
+TEST_P(PromisesOn, AnUpdateInTheStepGivesTheBitsOfOneBehindIt) {
+  if (!compile()->updates()) GTEST_SKIP() << device_->description() << " takes no update along";
+  for (const Momentum form :
+       {Momentum::none, Momentum::heavy_ball, Momentum::nesterov, Momentum::sutskever})
+    for (const bool host : {false, true}) {
+      if (host && form != Momentum::nesterov) continue;
+      SCOPED_TRACE(fmt::format("form {}, host {}", static_cast<int>(form), host));
+      const auto wanted = updated_steps(*device_, program_, form, seed_, false, host);
+      const auto got = updated_steps(*device_, program_, form, seed_, true, host);
+      ASSERT_EQ(got.size(), wanted.size());
+      for (std::size_t k = 0; k < got.size(); ++k)
+        EXPECT_TRUE(got[k] == wanted[k]) << "number " << k % 5 << " after step " << k / 5;
+    }
+}
+
+TEST_P(PromisesOn, AnUpdateInTheStepIsTakenWhateverTheLossIs) {
+  const auto executable = compile();
+  if (!executable->updates()) GTEST_SKIP() << device_->description() << " takes no update along";
+  DeviceVector x(*device_, std::vector<float>(x_.size(), NAN)), g(*device_, x_.size());
+  DeviceVector m(*device_, std::vector<float>(x_.size(), 0.0f)), buffers(*device_, buffers_);
+  for (int k = 0; k < 3; ++k) {  // as it is, captured, replayed
+    executable->train_and_update({}, x.view(), m.view(), buffers.view(), g.view(), batch_.view(),
+                                 1);
+    device_->math().copy(x.view(), view(std::as_const(x_)));  // begins again
+    device_->math().fill(m.view(), 0);
+    device_->math().copy(buffers.view(), view(std::as_const(buffers_)));
+    const double loss = executable->train_and_update({}, x.view(), m.view(), buffers.view(),
+                                                     g.view(), batch_.view(), 1);
+    EXPECT_TRUE(std::isfinite(loss)) << k;
+    EXPECT_TRUE(device_->math().finite(x.view())) << k;
+    device_->math().fill(x.view(), NAN);
+  }
 }
 
 TEST_P(PromisesOn, SameSeedGivesTheSameBits) {
