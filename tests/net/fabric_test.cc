@@ -5,11 +5,13 @@
 
 #include <atomic>
 #include <future>
+#include <iostream>
 #include <random>
 #include <thread>
 
 #include "net/fabric_stage.h"
 #include "net/numbered_letter.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
