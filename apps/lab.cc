@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "paceline/apps/interrupt.h"
+#include "paceline/apps/lab_objective.h"
 #include "paceline/apps/lab_options.h"
 #include "paceline/apps/lab_plot.h"
 #include "paceline/apps/lab_replay.h"
@@ -116,7 +117,7 @@ std::string command_of(const LabOptions& o, const Job& job) {
 
 Json finite(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-Json described(const LabOptions& o, const Job& job) {
+Json described(const LabOptions& o, const Problem& problem, const Job& job) {
   const TrialResult& r = job.result.value();
   const Sample& end = r.samples.back();
   Json settings = Json::object();
@@ -124,41 +125,47 @@ Json described(const LabOptions& o, const Job& job) {
   Json swept = Json::object();
   for (const auto& [key, value] : job.swept) swept[key] = value;
   const auto [least, most] = std::ranges::minmax(r.objectives);
-  return {{"protocol", job.options.protocol->name},
-          {"iterations", end.iterations},
-          {"gradient_evaluations", end.gradients},
-          {"virtual_seconds", end.virtual_seconds},
-          {"bytes", end.bytes},
-          {"messages", r.messages},
-          {"objective", finite(end.objective)},
-          {"distance_squared", end.distance_squared ? finite(*end.distance_squared) : nullptr},
-          {"diverged", r.diverged},
-          {"interrupted", r.interrupted},
-          {"link_bytes", r.link_bytes},
-          {"queued_seconds", r.queued_seconds},
-          {"worker_objective_least", finite(least)},
-          {"worker_objective_most", finite(most)},
-          {"learning_rate", r.learning_rate},
-          {"learning_rate_from", job.options.learning_rate > 0 ? "given" : "1 / L"},
-          {"workers", job.options.protocol->sequential ? 1 : job.options.workers},
-          {"seed", job.options.seed},
-          {"settings", settings},
-          {"swept", swept},
-          {"timeouts", r.faults},
-          {"command", command_of(o, job)}};
+  return {
+      {"protocol", job.options.protocol->name},
+      {"iterations", end.iterations},
+      {"gradient_evaluations", end.gradients},
+      {"virtual_seconds", end.virtual_seconds},
+      {"bytes", end.bytes},
+      {"messages", r.messages},
+      {"objective", finite(end.objective)},
+      {"distance_squared", end.distance_squared ? finite(*end.distance_squared) : nullptr},
+      {"test_error", end.test_error ? Json(*end.test_error) : Json(nullptr)},
+      {"diverged", r.diverged},
+      {"interrupted", r.interrupted},
+      {"link_bytes", r.link_bytes},
+      {"queued_seconds", r.queued_seconds},
+      {"worker_objective_least", finite(least)},
+      {"worker_objective_most", finite(most)},
+      {"learning_rate", r.learning_rate},
+      {"learning_rate_from", job.options.learning_rate > 0 ? "given" : problem.learning_rate_from},
+      {"workers", job.options.protocol->sequential ? 1 : job.options.workers},
+      {"seed", job.options.seed},
+      {"settings", settings},
+      {"swept", swept},
+      {"timeouts", r.faults},
+      {"command", command_of(o, job)}};
 }
 
 void print(const LabOptions& o, const std::vector<Job>& jobs) {
   std::size_t width = 8;
   for (const Job& job : jobs) width = std::max(width, job.name().size());
+  const bool tested = std::ranges::any_of(
+      jobs, [](const Job& job) { return bool(job.result.value().samples.back().test_error); });
   fmt::print("{:<{}}  {:>10}  {:>12}  {:>12}  {:>15}  {:>12}\n", "run", width, "iterations",
-             "virtual s", "bytes", "objective", "distance^2");
+             "virtual s", "bytes", "objective", tested ? "test error" : "distance^2");
   for (const Job& job : jobs) {
     const TrialResult& r = job.result.value();
     const Sample& end = r.samples.back();
     fmt::print("{:<{}}  {:>10}  {:>12.6g}  {:>12}  {:>15.9g}  {:>12}{}\n", job.name(), width,
                end.iterations, end.virtual_seconds, end.bytes, end.objective,
-               end.distance_squared ? fmt::format("{:.4g}", *end.distance_squared) : "",
+               end.distance_squared ? fmt::format("{:.4g}", *end.distance_squared)
+               : end.test_error     ? fmt::format("{:.4f}", *end.test_error)
+                                    : "",
                r.diverged      ? "  diverged"
                : r.interrupted ? "  interrupted"
                                : "");
@@ -173,7 +180,7 @@ void print(const LabOptions& o, const std::vector<Job>& jobs) {
 }
 
 Result<> experiment(const LabOptions& o, const RunControl& control) {
-  PACELINE_TRY(const Problem problem, make_problem(o.problem));
+  PACELINE_TRY(const Problem problem, open_problem(o));
   PACELINE_TRY(std::vector<Job> jobs, jobs_of(o));
   std::vector<double> optimum;
   if (o.reference && !problem.reference)
@@ -193,19 +200,20 @@ Result<> experiment(const LabOptions& o, const RunControl& control) {
     if (!job.result)
       return fail(std::errc::invalid_argument, "{}: {}", job.name(), job.result.error().message);
     curves.push_back({job.name(), job.result.value().samples});
-    results.push_back(described(o, job));
+    results.push_back(described(o, problem, job));
   }
   if (!o.csv.empty()) PACELINE_TRYV(write_csv(o.csv, curves));
   if (!o.plot.empty() && !curves.empty()) PACELINE_TRYV(plot(o.plot, curves));
   if (!o.json) print(o, jobs);
   if (!o.json && o.trial.learning_rate == 0)
-    fmt::print("step where none is given: 1 / L = {:.6g}\n", 1 / problem.smoothness);
+    fmt::print("step where none is given: {} = {:.6g}\n", problem.learning_rate_from,
+               problem.learning_rate);
   if (!o.json && o.reference) fmt::print("optimum: {:.12g}\n", problem.value(optimum));
   if (!o.json) return success();
   Json all{{"objective", o.problem.objective},
            {"workers", o.problem.workers},
            {"dimension", problem.dimension},
-           {"smoothness", problem.smoothness},
+           {"smoothness", problem.smoothness > 0 ? Json(problem.smoothness) : Json(nullptr)},
            {"optimum", o.reference ? Json(problem.value(optimum)) : Json(nullptr)},
            {"results", results}};
   fmt::print("{}\n", all.dump(2));
@@ -223,7 +231,7 @@ ExitCode lab(const std::vector<std::string>& words) {
   }
   if (options.value().help) {
     fmt::print("{}", options_help("paceline lab: protocols against each other in the simulator, in "
-                                  "virtual time and double precision.\n",
+                                  "virtual time and double precision (cnn: single).\n",
                                   lab_option_names()));
     return kDone;
   }

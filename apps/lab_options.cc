@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "paceline/apps/lab_objective.h"
 #include "paceline/apps/option_value.h"
 
 namespace paceline {
@@ -115,13 +116,22 @@ Result<> files(const std::string& text, std::vector<std::filesystem::path>& resu
   return success();
 }
 
-Result<> read_problem(Reader& reader, ProblemOptions& p) {
+Result<> read_problem(Reader& reader, const CommandLine& line, ProblemOptions& p) {
   reader.read("objective", [&](const std::string& text) -> Result<> {
-    PACELINE_TRY(const std::size_t at, parse_word(text, objective_names()));
-    p.objective = objective_names()[at];
+    const Words names = lab_objective_names();
+    PACELINE_TRY(const std::size_t at, parse_word(text, names));
+    p.objective = names[at];
     return success();
   });
+  PACELINE_TRYV(reader.result());
+  PACELINE_TRYV(check_meanings(line.options, p.objective));
+  if (p.objective == kNetworkObjective) {
+    if (line.arguments.empty()) return success();
+    return fail(std::errc::invalid_argument, "'{}' is no option: a network has one --data SPEC",
+                line.arguments.front());
+  }
   reader.read("data", [&](const std::string& text) { return files(text, p.files); });
+  for (const std::string& more : line.arguments) PACELINE_TRYV(files(more, p.files));
   reader.read("shard", [&](const std::string& text) -> Result<> {
     PACELINE_TRY(const std::size_t at, parse_word(text, Words{"equally", "by-label"}));
     p.by_label = at == 1;
@@ -255,19 +265,23 @@ std::vector<OptionName> lab_option_names() {
   return {
       {"protocols", "A,B,C", "which: see paceline protocols"},
       {"objective", "NAME",
-       fmt::format("{} (default least-squares)", fmt::join(objective_names(), ", "))},
+       fmt::format("{} (default least-squares)", fmt::join(lab_objective_names(), ", "))},
       {"data", "FILES",
        "CSV without header, target last, or LIBSVM: one a worker, or one for all, "
-       "separated by commas or spaces, or a folder of *.csv (default: synthetic)"},
+       "separated by commas or spaces, or a folder of *.csv (default: synthetic); of cnn what "
+       "paceline train takes"},
+      {"network", "NAME|FILE.net", "of cnn: what paceline train takes"},
       {"shard", "equally|by-label", "how one file is shared out (default equally)"},
       {"workers", "N", "(default: one a file, else 8)"},
       {"groups", "N", "nodes that they share (default: each its own)"},
       {"sweep", "KEY=V1,V2[;KEY=…]", "every combination; KEY is lr, seed or a protocol's setting"},
       {"set", "KEY=V[;KEY=V]", "settings of the protocols that have them"},
-      {"lr", "RATE", "of all (default: from theory, 1 / L)"},
+      {"lr", "RATE", "of all (default: from theory, 1 / L; of cnn the network's)"},
       {"momentum", "M", "of protocols that have it (default 0.9)"},
-      {"batch", "N", "rows of a gradient (default 0: exact local gradients)"},
+      {"batch", "N",
+       "rows of a gradient (default 0: exact local gradients), or images (default 128)"},
       {"iterations", "N", "steps of a worker at most (default 20000); stagnation ends earlier"},
+      {"every", "N", "iterations from sample to sample (default: a 10th of all, 50 at most)"},
       {"stagnation", "N", "iterations without progress that end a run (default 2000; 0: none do)"},
       {"seed", "N", "(default 1)"},
       {"reference", "", "the optimum by a direct solver, and distances to it"},
@@ -330,8 +344,7 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   o.plot = given_text(given, "plot", "");
   Reader reader(given);
   TrialOptions& t = o.trial;
-  PACELINE_TRYV(read_problem(reader, o.problem));
-  for (const std::string& more : line.arguments) PACELINE_TRYV(files(more, o.problem.files));
+  PACELINE_TRYV(read_problem(reader, line, o.problem));
   if (o.problem.files.size() > 1)
     o.problem.workers = static_cast<std::uint32_t>(o.problem.files.size());
   reader.count("workers", o.problem.workers, 1, 1'000'000);
@@ -350,6 +363,7 @@ Result<LabOptions> read_lab_options(const std::vector<std::string>& words) {
   reader.real("lr", t.learning_rate, 1e-300, 1e9).real("momentum", t.momentum, 0, 0.999999);
   reader.count("batch", t.batch, 0, 1'000'000'000)
       .count("iterations", t.iterations, 1, 1'000'000'000);
+  reader.count("every", t.every, 1, 1'000'000'000);
   reader.count("stagnation", t.stagnation, 0, 1'000'000'000);
   reader.count("seed", t.seed, 0, ~0ull).real("spread", t.spread, 0, 1e6);
   PACELINE_TRYV(read_conditions(reader, t.conditions));

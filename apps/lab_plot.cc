@@ -34,12 +34,13 @@ std::string script(const std::string& data, const std::string& picture, const Ax
 
 Result<> write_csv(const std::string& file, const std::vector<Curve>& curves) {
   std::ofstream out(file);
-  out << "run,virtual_seconds,iterations,gradients,bytes,objective,distance_squared\n";
+  out << "run,virtual_seconds,iterations,gradients,bytes,objective,distance_squared,test_error\n";
   for (const Curve& curve : curves)
     for (const Sample& s : curve.samples)
-      out << fmt::format("\"{}\",{},{},{},{},{},{}\n", curve.name, s.virtual_seconds, s.iterations,
-                         s.gradients, s.bytes, number(s.objective),
-                         s.distance_squared ? number(*s.distance_squared) : "");
+      out << fmt::format("\"{}\",{},{},{},{},{},{},{}\n", curve.name, s.virtual_seconds,
+                         s.iterations, s.gradients, s.bytes, number(s.objective),
+                         s.distance_squared ? number(*s.distance_squared) : "",
+                         s.test_error ? number(*s.test_error) : "");
   out.flush();
   if (!out) return fail(std::errc::io_error, "{} cannot be written", file);
   return success();

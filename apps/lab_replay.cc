@@ -99,7 +99,10 @@ ExitCode lab_replay(const std::vector<std::string>& words) {
   if (help.value()) {
     fmt::print("{}",
                options_help("paceline lab --replay FILE: a recorded run's course, taken again "
-                            "in the simulator.\n",
+                            "in the simulator.\n"
+                            "Exit code 0: every loss and the result have the run's bits; 1: they "
+                            "do not, and the first that\ndiffers is named; 2: the course cannot be "
+                            "read, or is of other data or another network.\n",
                             option_names()));
     return kDone;
   }

@@ -286,7 +286,6 @@ Problem wells(const ProblemOptions& o) {
   problem.dimension = o.dimension;
   problem.parts.assign(o.workers, well);
   problem.smoothness = 12.5;  // of the steep sides where workers begin
-  problem.convex = false;
   return problem;
 }
 
@@ -318,50 +317,21 @@ Problem completions(const ProblemOptions& o) {
   Problem problem;
   problem.dimension = static_cast<std::size_t>(d * part->rank);
   problem.smoothness = 4.0 * static_cast<double>(part->rank) * static_cast<double>(d);
-  problem.convex = false;
   problem.parts.assign(o.workers, part);
   return problem;
 }
 
-class PartEngine final : public GradientEngine {
- public:
-  PartEngine(std::vector<std::shared_ptr<const LocalObjective>> parts, std::size_t batch)
-      : parts_(std::move(parts)), batch_(batch) {}
-  double gradient(ConstVector at, Vector gradient, Rng& rng) override {
-    const auto x = elements<double>(at);
-    const auto g = elements<double>(gradient);
-    std::ranges::fill(g, 0.0);
-    if (parts_.size() == 1) return parts_.front()->sampled(x, g, batch_, rng);
-    if (batch_ > 0) return parts_[rng.below(parts_.size())]->sampled(x, g, batch_, rng);
-    double sum = 0;
-    const double weight = 1 / static_cast<double>(parts_.size());
-    for (const auto& part : parts_) sum += weight * part->gradient(x, g, weight);
-    return sum;
-  }
-
- private:
-  const std::vector<std::shared_ptr<const LocalObjective>> parts_;
-  const std::size_t batch_;
-};
+/// Gives the problem its step and its ground. @param together  as ground_of() has it
+Problem finished(Problem problem, bool together) {
+  problem.learning_rate = 1 / problem.smoothness;
+  problem.open = [parts = problem.parts,
+                  together](const GroundOptions& o) -> Result<std::unique_ptr<Ground>> {
+    return ground_of(parts, together, o);
+  };
+  return problem;
+}
 
 }  // namespace
-
-double Problem::value(std::span<const double> x) const {
-  std::vector<double> ignored(x.size());
-  double sum = 0, last = 0;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (i == 0 || parts[i] != parts[i - 1]) last = parts[i]->gradient(x, ignored, 0);
-    sum += last;
-  }
-  return sum / static_cast<double>(parts.size());
-}
-std::unique_ptr<GradientEngine> Problem::engine(Rank rank, std::size_t batch) const {
-  return std::make_unique<PartEngine>(
-      std::vector<std::shared_ptr<const LocalObjective>>{parts[rank % parts.size()]}, batch);
-}
-std::unique_ptr<GradientEngine> Problem::whole_engine(std::size_t batch) const {
-  return std::make_unique<PartEngine>(parts, batch);
-}
 
 std::vector<std::string> objective_names() {
   return {"least-squares", "logistic", "quadratic", "double-well", "matrix-completion"};
@@ -372,11 +342,14 @@ Result<Problem> make_problem(const ProblemOptions& o) {
   if (!rows && !o.files.empty())
     return fail(std::errc::invalid_argument, "--data means nothing to --objective {}: leave it out",
                 o.objective);
-  if (o.objective == "least-squares") return of_rows(o, Loss::squares);
-  if (o.objective == "logistic") return of_rows(o, Loss::logistic);
-  if (o.objective == "quadratic") return quadratics(o);
-  if (o.objective == "double-well") return wells(o);
-  if (o.objective == "matrix-completion") return completions(o);
+  if (rows) {
+    PACELINE_TRY(Problem problem,
+                 of_rows(o, o.objective == "logistic" ? Loss::logistic : Loss::squares));
+    return finished(std::move(problem), true);
+  }
+  if (o.objective == "quadratic") return finished(quadratics(o), true);
+  if (o.objective == "double-well") return finished(wells(o), false);
+  if (o.objective == "matrix-completion") return finished(completions(o), false);
   return fail(std::errc::invalid_argument, "--objective {} is not known: it is one of {}",
               o.objective, fmt::join(objective_names(), ", "));
 }

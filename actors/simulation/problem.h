@@ -1,4 +1,4 @@
-// What the lab minimises: f = mean_i f_i, f_i being worker i's, in double precision.
+// What the lab minimises: f = mean_i f_i, f_i being worker i's.
 #pragma once
 
 #include <filesystem>
@@ -8,37 +8,23 @@
 #include <string>
 #include <vector>
 
-#include "paceline/actors/gradient_engine.h"
-#include "paceline/actors/place.h"
+#include "paceline/actors/simulation/ground.h"
 #include "paceline/result.h"
 
 namespace paceline {
 
-/// One f_i: exact, and of a batch of rows where it has rows.
-class LocalObjective {
- public:
-  virtual ~LocalObjective() = default;
-  /// The value at x; adds its gradient to g, weighted.
-  virtual double gradient(std::span<const double> x, std::span<double> g, double weight) const = 0;
-  /// The same of `batch` rows drawn from rng; exact where there are no rows.
-  virtual double sampled(std::span<const double> x, std::span<double> g, std::size_t /*batch*/,
-                         Rng& /*rng*/) const {
-    return gradient(x, g, 1);
-  }
-};
-
 struct Problem {
   std::size_t dimension = 0;
-  std::vector<std::shared_ptr<const LocalObjective>> parts;  ///< by worker
-  double smoothness = 1;  ///< the largest L_i; where f is not convex, near its minima
-  bool convex = true;     ///< all begin at 0; else apart from each other
+  LocalObjectives parts;  ///< empty: f is known through its ground alone
+  double smoothness = 0;  ///< the largest L_i; where f is not convex, near its minima; 0: unknown
+  double learning_rate = 0;  ///< where none is given
+  std::string learning_rate_from = "1 / L";
   std::function<Result<std::vector<double>>()> reference;  ///< the optimum; may be empty
+  /// Several threads may call it, each for itself.
+  std::function<Result<std::unique_ptr<Ground>>(const GroundOptions&)> open;
 
-  double value(std::span<const double> x) const;
-  /// @param batch  rows of a gradient; 0: exact
-  std::unique_ptr<GradientEngine> engine(Rank rank, std::size_t batch) const;
-  /// All of f, as one worker sees it.
-  std::unique_ptr<GradientEngine> whole_engine(std::size_t batch) const;
+  /// @pre there are parts
+  double value(std::span<const double> x) const { return mean_value(parts, x); }
 };
 
 struct ProblemOptions {
@@ -54,6 +40,7 @@ struct ProblemOptions {
   double tilt = 0.05;                                                     ///< of the double well
 };
 
+/// In closed form and double precision.
 /// @return an error that names an unknown objective and the known ones, or the bad file
 Result<Problem> make_problem(const ProblemOptions& options);
 std::vector<std::string> objective_names();

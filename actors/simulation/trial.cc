@@ -2,22 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
-
-#include "paceline/actors/simulation/objectives.h"
+#include <exception>
 
 namespace paceline {
 namespace {
 
-constexpr Rank kSpread = 64;          // workers whose own x is looked at in the end
-constexpr std::uint64_t kEvery = 50;  // iterations from sample to sample
-constexpr double kProgress = 0.99;    // of the best distance, or gap, so far
-constexpr double kFar = 1e6;          // times the first objective: diverged
+constexpr Rank kSpread = 64;                         // workers whose own x is looked at in the end
+constexpr std::uint64_t kEvery = 50, kSamples = 10;  // iterations between samples, and samples
+constexpr double kProgress = 0.99;                   // of the best distance, or gap, so far
+constexpr double kFar = 1e6;                         // times the first objective: diverged
 
 class Watch {
  public:
-  Watch(const Problem& problem, const std::vector<double>& optimum, const VirtualRun& run,
+  Watch(Ground& ground, const std::vector<double>& optimum, const VirtualRun& run,
         VirtualTime& time, TrialResult& result, std::uint64_t stagnation)
-      : problem_(problem),
+      : ground_(ground),
         optimum_(optimum),
         run_(run),
         time_(time),
@@ -34,7 +33,8 @@ class Watch {
     s.bytes = time_.traffic().message_bytes;
     for (std::uint32_t i = 0; i < run_.place.roles(); ++i) s.bytes += time_.moved({i}).received;
     const std::vector<double> x = point();
-    s.objective = problem_.value(x);
+    s.objective = ground_.value(x);
+    if (ground_.tests_cheaply()) s.test_error = ground_.test_error(x);
     double distance = 0;
     for (std::size_t k = 0; k < optimum_.size(); ++k)
       distance += (x[k] - optimum_[k]) * (x[k] - optimum_[k]);
@@ -60,23 +60,19 @@ class Watch {
     const Address at = time_.leading();
     if (at != Address{} && (run_.protocol->has_centre() || run_.protocol->sequential)) {
       const Pin pin = time_.role(at).slot(kParameters).pin();
-      if (pin) return copied({pin.bytes().data(), run_.dimension});
+      if (pin) return ground_.numbers({pin.bytes().data(), run_.dimension});
     }
-    if (at != Address{}) return copied(time_.role(at).vector("x"));
+    if (at != Address{}) return ground_.numbers(time_.role(at).vector("x"));
     std::vector<double> mean(run_.dimension);
     const double n = run_.place.seats();
     for (Rank r = 0; r < run_.place.seats(); ++r) {
-      const auto x = elements<double>(ConstVector(time_.worker(r).vector("x")));
+      const std::vector<double> x = ground_.numbers(time_.worker(r).vector("x"));
       for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += x[k] / n;
     }
     return mean;
   }
-  static std::vector<double> copied(ConstVector v) {
-    const auto x = elements<double>(v);
-    return {x.begin(), x.end()};
-  }
 
-  const Problem& problem_;
+  Ground& ground_;
   const std::vector<double>& optimum_;
   const VirtualRun& run_;
   VirtualTime& time_;
@@ -86,60 +82,73 @@ class Watch {
   std::uint64_t since_ = 0;  // the iteration of the best
 };
 
-}  // namespace
-
-Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>& optimum,
-                              const TrialOptions& o) {
-  const std::uint32_t workers = o.protocol->sequential ? 1 : o.workers;
-  const std::uint32_t groups = o.protocol->sequential ? 1 : o.groups;
+Result<TrialResult> attempt(const Problem& problem, const std::vector<double>& optimum,
+                            const TrialOptions& o) {
+  const bool alone = o.protocol->sequential;
+  const std::uint32_t workers = alone ? 1 : o.workers, joining = alone ? 0 : o.joining;
+  const std::uint32_t groups = alone ? 1 : o.groups;
+  PACELINE_TRY(const std::unique_ptr<Ground> ground, problem.open({.workers = workers,
+                                                                   .joining = joining,
+                                                                   .alone = alone,
+                                                                   .batch = o.batch,
+                                                                   .spread = o.spread,
+                                                                   .seed = o.seed}));
   VirtualRun run;
   run.protocol = o.protocol;
   run.settings = o.settings;
-  run.place = {groups, workers / groups, o.protocol->sequential ? 0 : o.joining};
+  run.place = {groups, workers / groups, joining};
   run.dimension = problem.dimension;
-  run.math = &vector_math_f64();
+  run.math = &ground->math();
   TrialResult result;
-  result.learning_rate = o.learning_rate > 0 ? o.learning_rate : 1 / problem.smoothness;
+  result.learning_rate = o.learning_rate > 0 ? o.learning_rate : problem.learning_rate;
   const bool plain = o.protocol->takes(Momentum::none);
   run.sgd = {.learning_rate = result.learning_rate,
              .momentum = plain ? 0 : o.momentum,
              .weight_decay = 0,
              .form = plain ? Momentum::none : Momentum::sutskever};
-  const bool alone = o.protocol->sequential;
-  run.engine = [&](Rank r) {
-    return alone ? problem.whole_engine(o.batch) : problem.engine(r, o.batch);
-  };
-  run.initial = [&](Address who, Vector x) {
-    Rng rng(o.seed, 1'000'000 + who.index);
-    for (double& value : elements<double>(x)) value = problem.convex ? 0 : o.spread * rng.normal();
-  };
+  run.engine = [&](Rank r) { return ground->engine(r); };
+  run.initial = [&](Address who, Vector x) { ground->begin(who, x); };
   run.steps = o.iterations;
   run.keep_records = false;
   run.seed = o.seed;
   run.conditions = o.conditions;
-  if (o.protocol->sequential) {
+  if (alone) {
     std::erase_if(run.conditions.crashes, [](const auto& c) { return c.who.index > 0; });
     run.conditions.additions.clear();
     run.conditions.partitions.clear();
   }
   run.conditions.horizon = std::chrono::hours(24 * 365);
   PACELINE_TRY(VirtualTime time, VirtualTime::create(run));
-  Watch watch(problem, optimum, run, time, result, o.stagnation);
+  Watch watch(*ground, optimum, run, time, result, o.stagnation);
   watch.look();
-  time.run(kEvery * o.conditions.step, [&] {
+  const std::uint64_t every =
+      o.every > 0 ? o.every : std::clamp<std::uint64_t>(o.iterations / kSamples, 1, kEvery);
+  time.run(every * o.conditions.step, [&] {
     result.interrupted = o.interrupted && o.interrupted();
     return watch.look() && !result.interrupted;
   });
   if (!result.diverged) watch.look();
+  Sample& end = result.samples.back();
+  if (!end.test_error) end.test_error = ground->test_error(result.point);
   result.messages = time.traffic().messages;
   result.events = time.events();
   result.faults = time.count("timeout");
   result.link_bytes = time.traffic().link_bytes;
   result.queued_seconds = std::chrono::duration<double>(time.traffic().queued).count();
   for (Rank r = 0; r < std::min(workers, kSpread); ++r)
-    result.objectives.push_back(
-        problem.value(elements<double>(ConstVector(time.worker(r).vector("x")))));
+    result.objectives.push_back(ground->value(ground->numbers(time.worker(r).vector("x"))));
   return result;
+}
+
+}  // namespace
+
+Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>& optimum,
+                              const TrialOptions& options) {
+  try {
+    return attempt(problem, optimum, options);
+  } catch (const std::exception& e) {  // engines and vectors that there is no memory for
+    return fail(std::errc::not_enough_memory, "{}", e.what());
+  }
 }
 
 }  // namespace paceline

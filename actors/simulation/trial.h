@@ -16,11 +16,12 @@ struct TrialOptions {
   Settings settings;
   std::uint32_t groups = 1, workers = 8;
   std::uint32_t joining = 0;  ///< workers beside those, whom conditions add
-  double learning_rate = 0;   ///< 0: from theory, 1 / L
+  double learning_rate = 0;   ///< 0: the problem's
   double momentum = 0.9;      ///< of protocols that have it
-  std::size_t batch = 0;      ///< rows of a gradient; 0: exact
+  std::size_t batch = 0;      ///< rows or images of a gradient; 0: exact, or the problem's
   double spread = 1;          ///< how far apart workers begin where f is not convex
   std::uint64_t iterations = 20'000, seed = 1;
+  std::uint64_t every = 0;          ///< iterations from sample to sample; 0: a 10th, 50 at most
   std::uint64_t stagnation = 2000;  ///< iterations without progress that end it; 0: none do
   Conditions conditions;  ///< a sequential protocol has one worker: of others nothing happens
   /// Asked between samples, perhaps from several threads: true ends the run with what there is.
@@ -35,6 +36,8 @@ struct Sample {
   std::uint64_t bytes = 0;       ///< vectors and codes received, messages sent
   double objective = 0;
   std::optional<double> distance_squared;  ///< to the optimum, if it is known
+  std::optional<double>
+      test_error;  ///< where there is a test set: of the end, else if that is cheap
 };
 
 struct TrialResult {
@@ -50,6 +53,7 @@ struct TrialResult {
 };
 
 /// @param optimum  may be empty
+/// @return an error for settings that do not fit, or when there is no memory
 Result<TrialResult> run_trial(const Problem& problem, const std::vector<double>& optimum,
                               const TrialOptions& options);
 

@@ -1,7 +1,7 @@
 // Workers that are added to a run, and taken from it, in virtual time.
-#include <random>
 
 #include "simulated_run.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -15,9 +15,7 @@ VirtualRun long_run(std::string_view protocol, Place place, const Settings& sett
 }
 
 TEST(AddedWorkers, WhoeverComesAndGoesNobodyWaitsForeverAndEveryStepIsTaken) {
-  const std::uint64_t seed = std::random_device{}();
-  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   for (int trial = 0; trial < 100; ++trial) {
     const Protocol* protocol = protocols()[trial % protocols().size()];
     const Place place{1 + static_cast<std::uint32_t>(rng.below(3)),

@@ -1,7 +1,7 @@
 // Workers that crash and whose place another takes, in virtual time.
-#include <random>
 
 #include "simulated_run.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -18,9 +18,7 @@ std::uint64_t rounds(const VirtualTime& time, const Settings& settings) {
 }
 
 TEST(Replacement, WhoeverReturnsAtWhateverMomentNobodyWaitsForeverAndEveryStepIsTaken) {
-  const std::uint64_t seed = std::random_device{}();
-  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   for (int trial = 0; trial < 150; ++trial) {
     const Protocol* protocol = protocols()[trial % protocols().size()];
     const Place wanted{1 + static_cast<std::uint32_t>(rng.below(3)),
@@ -139,9 +137,7 @@ TEST(Replacement, DianaReachesTheOptimumOfAllThoughSomeHaveReturned) {
 }
 
 TEST(Replacement, DianasMemoryIsTheMeanOfTheWorkersWhoeverReturned) {
-  const std::uint64_t seed = std::random_device{}();
-  std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   for (int trial = 0; trial < 30; ++trial) {
     VirtualRun run = long_run("diana", {2, 2});
     run.engine = [](Rank r) {

@@ -15,6 +15,7 @@
 #include "apps/run_processes.h"
 #include "apps/running_command.h"
 #include "net/hunt.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -66,6 +67,81 @@ TEST(Lab, WhatIsWrongIsOneClearMessage) {
               HasSubstr("nan"));
   EXPECT_THAT(mistake({"lab", "--protocols", "lgd", "--objective", "double-well", "--reference"}),
               HasSubstr("--reference"));
+}
+
+/// Of LeNet on 64 images, 4 workers in 2 groups.
+std::vector<std::string> network_words(const std::vector<std::string>& more) {
+  std::vector<std::string> words = {"lab",
+                                    "--objective",
+                                    "cnn",
+                                    "--network",
+                                    "lenet",
+                                    "--data",
+                                    "synthetic:train=64,test=32",
+                                    "--workers",
+                                    "4",
+                                    "--groups",
+                                    "2",
+                                    "--batch",
+                                    "8",
+                                    "--iterations",
+                                    "20",
+                                    "--lr",
+                                    "0.02"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+TEST(Lab, ANetworkOnDataIsAnObjectiveUnderFaultsAndSweepsLikeTheOthers) {
+  const TemporaryFolder folder;
+  const Outcome outcome = run_paceline(network_words(
+      {"--protocols", "lsgd,easgd,sgd", "--sweep", "tau=2,4", "--every", "10", "--crash", "1@8+5",
+       "--latency-us", "50", "--patience-ms", "20", "--json", "--csv", folder / "samples.csv"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.errors;
+  const auto all = nlohmann::json::parse(outcome.output);
+  EXPECT_TRUE(all.at("smoothness").is_null());
+  const auto& results = all.at("results");
+  ASSERT_EQ(results.size(), 6u);
+  for (const auto& r : results) {
+    EXPECT_EQ(r.at("iterations"), 20);
+    EXPECT_EQ(r.at("gradient_evaluations"), r.at("protocol") == "sgd" ? 20 : 80);
+    EXPECT_LT(r.at("objective").get<double>(), std::log(10));  // at first about that
+    EXPECT_LE(r.at("test_error").get<double>(), 1);
+    EXPECT_TRUE(r.at("distance_squared").is_null());
+    EXPECT_GE(r.at("virtual_seconds").get<double>(), 0.02);
+  }
+  std::ifstream samples(folder / "samples.csv");
+  std::string line;
+  int lines = 0, tested = 0;
+  while (std::getline(samples, line)) ++lines, tested += !line.ends_with(',');
+  EXPECT_GT(lines, 6 * 3);
+  EXPECT_EQ(tested, lines);
+}
+
+TEST(Lab, ANetworksStepIsItsOwnWhereNoneIsGiven) {
+  auto words = network_words({"--protocols", "sgd", "--json"});
+  words.erase(words.end() - 5, words.end() - 3);  // --lr
+  const auto result = nlohmann::json::parse(run_paceline(words).output).at("results").at(0);
+  EXPECT_EQ(result.at("learning_rate_from"), "the network's");
+  EXPECT_GT(result.at("learning_rate").get<double>(), 0);
+}
+
+TEST(Lab, WhatMeansNothingToAnObjectiveIsOneClearMessage) {
+  const auto said = [](const std::vector<std::string>& more) {
+    return mistake(network_words(more));
+  };
+  EXPECT_THAT(said({"--protocols", "lsgd", "--reference"}), HasSubstr("--reference"));
+  EXPECT_THAT(said({"--protocols", "lsgd", "--spread", "2"}), HasSubstr("--spread means nothing"));
+  EXPECT_THAT(said({"--protocols", "lsgd", "--shard", "equally"}), HasSubstr("--shard"));
+  EXPECT_THAT(said({"--protocols", "lsgd", "b.csv"}), HasSubstr("'b.csv'"));
+  const auto other = [](const char* objective, const char* option, const char* value) {
+    return mistake({"lab", "--protocols", "lsgd", "--objective", objective, option, value});
+  };
+  EXPECT_THAT(other("quadratic", "--network", "lenet"), HasSubstr("--network means nothing"));
+  EXPECT_THAT(other("quadratic", "--batch", "8"), HasSubstr("--batch means nothing"));
+  EXPECT_THAT(other("double-well", "--data", "a.csv"), HasSubstr("--data means nothing"));
+  EXPECT_THAT(other("cnn", "--network", "lenett"), HasSubstr("--network"));
+  EXPECT_THAT(other("cnn", "--data", "a.csv"), HasSubstr("a.csv"));
 }
 
 TEST(Lab, WorkersCrashAreReplacedAndJoinAndGroupsArePartedAtGivenTimes) {

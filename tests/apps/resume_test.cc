@@ -13,6 +13,7 @@
 
 #include "apps/running_command.h"
 #include "temporary_folder.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -24,8 +25,9 @@ using Words = std::vector<std::string>;
 constexpr std::chrono::seconds kDeadline{600};
 
 Words small_run(const std::string& directory, const Words& more) {
-  Words words{"train", "--data", "synthetic:train=256,test=64", "--network", "lenet", "--batch",
-              "8",     "--run",  directory};
+  Words words{"train",     "--data", "synthetic:train=256,test=64",
+              "--network", "lenet",  "--batch",
+              "8",         "--run",  directory};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -146,10 +148,7 @@ TEST(Resume, ADeterministicRunThatWasKilledEndsWithTheBitsOfOneThatWasNot) {
 TEST(Resume, KilledAtRandomMomentsARunAlwaysGoesOnFromAWholeCheckpoint) {
   const char* given = std::getenv("PACELINE_KILLS");
   const int kills = given ? std::atoi(given) : 4;
-  const auto seed = std::random_device{}();
-  SCOPED_TRACE(testing::Message() << "seed " << seed);
-  std::printf("seed %u\n", seed);
-  std::mt19937 random(seed);
+  std::mt19937 random(test_seed());
   const TemporaryFolder folder;
   const std::filesystem::path run = folder / "run";
   // Milliseconds apart, so that most moments are in the middle of one.

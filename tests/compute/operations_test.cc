@@ -10,17 +10,15 @@
 #include "compute/operation_table.h"
 #include "compute/small_program.h"
 #include "paceline/compute/random.h"
+#include "test_seed.h"
 
 namespace paceline::test {
 namespace {
 
 constexpr std::uint64_t kStep = 7;  // the seed of the dropout masks
 
-/// Of the random shapes: 0, or what PACELINE_SEED says. Read before the tests have names, so that each keeps its own.
-std::uint64_t table_seed() {
-  const char* given = std::getenv("PACELINE_SEED");
-  return given == nullptr ? 0 : std::strtoull(given, nullptr, 10);
-}
+/// Of the random shapes: 0 unless given. Read before the tests have names, so that each keeps its own.
+std::uint64_t table_seed() { return given_test_seed().value_or(0); }
 
 float largest(std::span<const float> values) {
   float most = 0;

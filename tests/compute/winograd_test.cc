@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "paceline/compute/cpu/formats_internal.h"
 #include "paceline/compute/cpu/winograd_internal.h"
 #include "paceline/compute/random.h"
+#include "test_seed.h"
 
 namespace paceline::test {
 namespace {
@@ -231,8 +231,7 @@ std::vector<Case> cases() {
     all.push_back({lanes, 5, 4, 1, lanes, lanes, 2, 5});
     all.push_back({lanes, 5, 2, 20, lanes, 3 * lanes, 10, 10});
   }
-  const char* const given = std::getenv("PACELINE_SEED");
-  Rng rng(given == nullptr ? 0 : std::strtoull(given, nullptr, 10));
+  Rng rng(given_test_seed().value_or(0));
   for (int k = 0; k < 12; ++k) {
     Case c{};
     c.lanes = rng.below(2) != 0 ? 16 : 8;

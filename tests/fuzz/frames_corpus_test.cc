@@ -9,6 +9,7 @@
 
 #include "fuzz/frame_promises.h"
 #include "net/hunt.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -2,11 +2,10 @@
 
 #include <gmock/gmock.h>
 
-#include <random>
-
 #include "paceline/compute/random.h"
 #include "paceline/layers/network.h"
 #include "temporary_folder.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -251,9 +250,7 @@ TEST(NetworkFile, EveryMistakeIsOneLineWithItsPlaceAndARemedy) {
 }
 
 TEST(NetworkFile, WhateverTheBytesThereIsANetworkOrOneLine) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   const std::string whole = network_text(named_network("resnet20").value());
   for (int i = 0; i < 2000; ++i) {
     std::string text = whole.substr(0, rng.below(whole.size() + 1));

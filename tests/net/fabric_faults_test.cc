@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <iostream>
 #include <random>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "net/fabric_stage.h"
 #include "net/numbered_letter.h"
 #include "net/peer.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -2,11 +2,13 @@
 // on the port, and peers that have the token and break the rules.
 #include <gtest/gtest.h>
 
+#include <iostream>
 #include <random>
 
 #include "net/fabric_stage.h"
 #include "net/wire.h"
 #include "paceline/net/handshake_internal.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -6,11 +6,13 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <iostream>
 #include <random>
 #include <thread>
 
 #include "net/fabric_stage.h"
 #include "net/numbered_letter.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -1,5 +1,5 @@
-// What the hunts for torn reads share: payloads whose every byte tells their version, a printed
-// seed, and for how long to hunt.
+// What the hunts for torn reads share: payloads whose every byte tells their version, and for how
+// long to hunt.
 #pragma once
 
 #include <chrono>
@@ -7,8 +7,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <iostream>
-#include <random>
 #include <span>
 
 namespace paceline {
@@ -33,15 +31,6 @@ inline bool holds_version(std::span<const std::byte> payload, std::uint64_t vers
     differences |= word ^ word_of_version(version);
   }
   return differences == 0;
-}
-
-/// PACELINE_SEED when it is set, else a new one; printed, so that a failing run can be repeated.
-inline std::uint64_t test_seed() {
-  const char* given = std::getenv("PACELINE_SEED");
-  const std::uint64_t seed =
-      given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
-  std::cout << "PACELINE_SEED=" << seed << std::endl;
-  return seed;
 }
 
 /// PACELINE_HUNT_SECONDS when it is set; a second otherwise.

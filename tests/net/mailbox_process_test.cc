@@ -1,8 +1,10 @@
 // Mailboxes between processes, any of which is killed at any moment.
 #include <gtest/gtest.h>
 
+#include <iostream>
 #include <map>
 #include <memory>
+#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "net/mailbox_peer.h"
 #include "net/numbered_letter.h"
 #include "paceline/net/arena.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

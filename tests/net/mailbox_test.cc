@@ -8,6 +8,8 @@
 
 #include <atomic>
 #include <deque>
+#include <iostream>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "net/numbered_letter.h"
 #include "paceline/net/arena.h"
 #include "paceline/net/arena_layout_internal.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -9,6 +9,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <iostream>
+#include <random>
 #include <string_view>
 #include <thread>
 #include <vector>

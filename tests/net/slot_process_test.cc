@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iostream>
 #include <memory>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "net/hunt.h"
 #include "net/slot_peer.h"
 #include "paceline/net/arena.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -6,13 +6,16 @@
 
 #include <array>
 #include <atomic>
+#include <iostream>
 #include <map>
+#include <random>
 #include <thread>
 #include <vector>
 
 #include "net/far_memory.h"
 #include "net/hunt.h"
 #include "paceline/net/arena.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {

@@ -1,5 +1,5 @@
 // The table of operations and whole networks on any device in any precision, against the reference: random inputs (a
-// fresh seed, printed; PACELINE_SEED repeats it), outputs poisoned with NaN, tolerances of device_subject.cc.
+// fresh seed, printed; PACELINE_TEST_SEED repeats it), outputs poisoned with NaN, tolerances of device_subject.cc.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -102,7 +102,7 @@ class TableOn : public testing::TestWithParam<std::tuple<Subject, std::string>> 
       if (family_of(row) != std::get<1>(GetParam())) continue;
       std::printf("%s\n", row.name.c_str());
       std::fflush(stdout);
-      SCOPED_TRACE(fmt::format("{}: {}, batch {}, PACELINE_SEED={}", row.name,
+      SCOPED_TRACE(fmt::format("{}: {}, batch {}, PACELINE_TEST_SEED={}", row.name,
                                describe(row.program), row.batch, seed_));
       CompileOptions of_row = options;
       of_row.batch = row.batch;
@@ -216,7 +216,7 @@ TEST_P(NetworkOn, HasTheReferencesGradient) {
   const auto device = open_subject(subject, reason);
   if (!device) GTEST_SKIP() << reason;
   const std::uint64_t seed = input_seed(subject);
-  SCOPED_TRACE(fmt::format("PACELINE_SEED={}", seed));
+  SCOPED_TRACE(fmt::format("PACELINE_TEST_SEED={}", seed));
 
   const NetworkDescription description = named_network(name).value();
   const Network network = Network::named(name, description.image, description.classes).value();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "paceline/compute/random.h"
+#include "test_seed.h"
 
 namespace paceline::test {
 
@@ -27,15 +28,11 @@ std::vector<Subject> subjects() {
 }
 
 std::uint64_t input_seed(const Subject& subject) {
-  static const std::uint64_t fresh = [] {
-    const char* const given = std::getenv("PACELINE_SEED");
-    const std::uint64_t seed =
-        given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
-    std::printf("PACELINE_SEED=%llu\n", static_cast<unsigned long long>(seed));
-    return seed;
-  }();
-  const bool given = std::getenv("PACELINE_SEED") != nullptr;
-  return given || std::string_view(subject.device) != "cpu" ? fresh : 0;
+  static const std::uint64_t fresh = given_test_seed().value_or(std::random_device{}());
+  const bool fixed = !given_test_seed() && std::string_view(subject.device) == "cpu";
+  const std::uint64_t seed = fixed ? 0 : fresh;
+  RepeatCommand::keep(seed);
+  return seed;
 }
 
 namespace {

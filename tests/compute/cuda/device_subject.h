@@ -24,7 +24,7 @@ inline void PrintTo(const Subject& subject, std::ostream* out) { *out << name_of
 /// The CPU in f32, CUDA in each precision.
 std::vector<Subject> subjects();
 
-/// PACELINE_SEED; without it a fresh one for a GPU and 0 for the CPU. Printed once a process.
+/// PACELINE_TEST_SEED; without it a fresh one for a GPU and 0 for the CPU. The same in all of a process.
 std::uint64_t input_seed(const Subject& subject);
 
 /// @throws std::runtime_error with the device's reason, which fails a test and not its program

@@ -2,12 +2,11 @@
 
 #include <gmock/gmock.h>
 
-#include <random>
-
 #include "layers/input/image_encoder.h"
 #include "layers/input/thread_allocations.h"
 #include "paceline/compute/random.h"
 #include "temporary_folder.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -68,9 +67,7 @@ void expect_near(const Bytes& got, const Bytes& wanted, int most) {
 }
 
 TEST(ImageDecoder, EveryKindOfPngComesOutAsItsRgbBytes) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   Decoding decoding;
   struct Case {
     PngKind kind;
@@ -155,9 +152,7 @@ TEST(ImageDecoder, JpegsCanBeReducedWhileTheyAreDecoded) {
 }
 
 TEST(ImageDecoder, AFileThatEndsEarlyIsAnErrorWhereverItEnds) {  // JD-1
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   Decoding decoding;
   const Bytes samples = waves(50, 40, 3);
   const std::vector<std::uint16_t> wide(samples.begin(), samples.end());
@@ -175,9 +170,7 @@ TEST(ImageDecoder, AFileThatEndsEarlyIsAnErrorWhereverItEnds) {  // JD-1
 }
 
 TEST(ImageDecoder, DamagedFilesAreErrorsOrImagesAndNothingElse) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   Decoding decoding;
   const Bytes samples = waves(50, 40, 3);
   const Bytes files[] = {

@@ -3,18 +3,16 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <random>
 
 #include "layers/input/image_encoder.h"
 #include "temporary_folder.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
 
 TEST(RandomBox, LiesInTheImageAndKeepsToTheAreaAndTheRatio) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   double least = 1, most = 0;
   for (int round = 0; round < 20000; ++round) {
     const ImageSize image{100 + rng.below(400), 100 + rng.below(400)};

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <random>
 #include <set>
 #include <thread>
 
@@ -10,6 +9,7 @@
 #include "layers/input/thread_allocations.h"
 #include "paceline/layers/input/batch_stream.h"
 #include "temporary_folder.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -184,9 +184,7 @@ TEST(ImageStream, AFolderThatGoesAwayIsAnErrorAndNoHang) {
 TEST(ImageStream, StopsInAnyState) {  // RA-4
   const Folder folder(2, 10, 1);
   const Data data = folder.open();
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   for (int round = 0; round < 60; ++round) {
     const auto threads = static_cast<unsigned>(1 + rng.below(4));
     const std::size_t batch = 1 + rng.below(20);

@@ -4,10 +4,10 @@
 
 #include <array>
 #include <cmath>
-#include <random>
 
 #include "paceline/compute/random.h"
 #include "paceline/result.h"
+#include "test_seed.h"
 
 namespace paceline {
 namespace {
@@ -47,9 +47,7 @@ double defined(const DecodedImage& image, const ImageBox& box, Shape to, std::si
 }
 
 TEST(Resampler, EveryPixelIsWhatTheDefinitionSays) {
-  const std::uint64_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  Rng rng(seed);
+  Rng rng(test_seed());
   for (int round = 0; round < 60; ++round) {
     const DecodedImage image = noise(1 + rng.below(40), 1 + rng.below(40), rng);
     const Shape to{3, 1 + rng.below(20), 1 + rng.below(20)};
