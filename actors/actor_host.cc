@@ -48,10 +48,14 @@ nanoseconds ActorHost::now() const {
 
 double ActorHost::learning_rate() {
   const double rate = learning_rate_.rate(context_.progress(steps()));
+  noted_rate(rate);
+  return rate;
+}
+
+void ActorHost::noted_rate(double rate) {
   context_.live.learning_rate.store(rate);
   const Schedule& schedule = context_.options.schedule;
   if (!schedule.constant()) note(CourseEntry::Kind::rate, 0, 0, std::bit_cast<std::uint64_t>(rate));
-  return rate;
 }
 
 nanoseconds ActorHost::allowed(std::uint64_t steps) {

@@ -29,6 +29,9 @@ class ActorHost : public RoleHost {
   double learning_rate() override;
 
  protected:
+  void noted_rate(double rate) override;
+  /// The rate of the update behind the gradient that is about to be taken.
+  double upcoming_rate() const { return learning_rate_.rate(context_.progress(steps(), 1)); }
   Vector allocate(std::string_view name) override;
   nanoseconds allowed(std::uint64_t steps) override;
   /// Serves a pin at once where it can be; else asks the courier, whose answer carries ticket().

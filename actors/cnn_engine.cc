@@ -27,12 +27,20 @@ Result<std::unique_ptr<CnnEngine>> CnnEngine::create(Device& device,
 }
 
 double CnnEngine::gradient(ConstVector x, Vector g, Rng& rng) {
-  if (!executable_->has_meanwhile())
-    return executable_->train_step(x, buffers_, g, stream_.next(), rng.next());
-  if (staged_ == nullptr) stage_next();
-  const Batch& batch = *std::exchange(staged_, nullptr);
-  executable_->meanwhile([this] { stage_next(); });
+  const Batch& batch = next_batch();
   return executable_->train_step(x, buffers_, g, batch, rng.next());
+}
+
+double CnnEngine::step(const Sgd& sgd, Vector x, Vector momentum, Vector g, Rng& rng) {
+  const Batch& batch = next_batch();
+  return executable_->train_and_update(sgd, x, momentum, buffers_, g, batch, rng.next());
+}
+
+const Batch& CnnEngine::next_batch() {
+  if (!executable_->has_meanwhile()) return stream_.next();
+  if (staged_ == nullptr) stage_next();
+  executable_->meanwhile([this] { stage_next(); });
+  return *std::exchange(staged_, nullptr);
 }
 
 void CnnEngine::stage_next() {

@@ -35,6 +35,8 @@ class CnnEngine final : public GradientEngine {
                                                    std::span<const float> buffers, const Data& data,
                                                    StreamOptions stream);
   double gradient(ConstVector x, Vector g, Rng& rng) override;
+  bool updates() const override { return executable_->updates(); }
+  double step(const Sgd& sgd, Vector x, Vector momentum, Vector g, Rng& rng) override;
   ConstVector buffers() const override { return buffers_; }
   StreamState stream() const override { return staged_ ? before_staged_ : stream_.state(); }
   /// A position beyond the worker's images, of which there may be fewer now, is the epoch's begin.
@@ -49,6 +51,8 @@ class CnnEngine final : public GradientEngine {
         math_(math),
         buffers_{memory_ ? memory_->data() : nullptr, buffers},
         stream_(data, stream) {}
+  /// The batch of the step that is about to be taken; while it is, the next one is staged.
+  const Batch& next_batch();
   void stage_next();
 
   std::shared_ptr<Executable> executable_;

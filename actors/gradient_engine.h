@@ -4,6 +4,7 @@
 
 #include "paceline/compute/vector_math.h"
 #include "paceline/layers/input/batch_stream.h"
+#include "paceline/result.h"
 
 namespace paceline {
 
@@ -13,6 +14,15 @@ class GradientEngine {
   /// The loss of the next batch at x, and its gradient.
   /// @param x [P], @param g [P] overwritten, @param rng  the worker's stream
   virtual double gradient(ConstVector x, Vector g, Rng& rng) = 0;
+  /// Whether it takes the optimiser's step along.
+  virtual bool updates() const { return false; }
+  /// gradient(), and VectorMath::update() behind it without pulls: the same bits, whatever the loss is.
+  /// Only where updates().
+  virtual double step(const Sgd& /*sgd*/, Vector /*x*/, Vector /*momentum*/, Vector /*g*/,
+                      Rng& /*rng*/) {
+    PACELINE_CHECK(false, "an update asked of an engine that takes none");
+    return 0;
+  }
   /// [B] What gradient() keeps beside the parameters: running statistics, which travel with them and
   /// are nobody's to pull or average. Empty where there are none.
   virtual ConstVector buffers() const { return {}; }

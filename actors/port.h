@@ -171,7 +171,7 @@ class Port {
   auto gradient() const { return gradient(x()); }
   auto gradient(ConstVector at) const {
     return detail::Awaiting<GradientOp, double>{
-        *host_, {{}, at, g()}, [](RoleHost& host, GradientOp& op) {
+        *host_, {{}, at, g(), 0, {}, {}}, [](RoleHost& host, GradientOp& op) {
           host.count_step(op.loss);
           return op.loss;
         }};
@@ -183,13 +183,13 @@ class Port {
   }
   /// The optimiser's step with g(), then the pulls in their order, in one pass.
   void update(std::span<const Pull> pulls = {}) const { host_->update(pulls); }
-  /// look_ahead(), gradient() and update(); the loss.
-  auto step() const {
+  /// look_ahead(), gradient() and update(); the loss. Who knows the pulls beforehand says so here: a
+  /// device may take a step without any in one.
+  auto step(std::span<const Pull> pulls = {}) const {
     look_ahead();
     return detail::Awaiting<GradientOp, double>{
-        *host_, {{}, x(), g()}, [](RoleHost& host, GradientOp& op) {
-          host.count_step(op.loss);
-          host.update({});
+        *host_, {{}, x(), g(), 0, pulls, {}}, [](RoleHost& host, GradientOp& op) {
+          host.finish_step(op);
           return op.loss;
         }};
   }

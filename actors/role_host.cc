@@ -87,6 +87,15 @@ void RoleHost::count_step(double loss) {
   math().fill(g(), 0);
 }
 
+void RoleHost::finish_step(const GradientOp& op) {
+  const std::uint64_t before = begun_again_;
+  count_step(op.loss);
+  if (!op.update) return;
+  if (!op.updated || begun_again_ != before) return update(*op.update);
+  sgd_.learning_rate = *op.updated;
+  noted_rate(*op.updated);
+}
+
 /// What is on its way belongs to what the worker was before.
 void RoleHost::forget_losses() {
   note(CourseEntry::Kind::began_again, 0, 0, steps_);
@@ -100,16 +109,15 @@ void RoleHost::pull(const Pull& pull) {
 }
 
 void RoleHost::update(std::span<const Pull> pulls) {
-  const Vector momentum = sgd_.form == Momentum::none ? Vector{} : vector("momentum");
   sgd_.learning_rate = learning_rate();
   sgd_.gradient_scale = gradient_scale();
-  math().update(sgd_, x(), momentum, g(), pulls);
+  math().update(sgd_, x(), momentum(), g(), pulls);
   if (!pulls.empty()) math().finish();
 }
 
 /// @source Pascanu, Mikolov, Bengio 2013, Algorithm 1
 double RoleHost::gradient_scale() {
-  if (setup_.clip_norm == 0) return 1;
+  if (!clips()) return 1;
   const double norm = std::sqrt(math().norm_squared(g()));
   if (!std::isfinite(norm) || norm <= setup_.clip_norm) return 1;
   count("clipped");
@@ -118,7 +126,7 @@ double RoleHost::gradient_scale() {
 
 double RoleHost::coordination_share(std::size_t pulls) const {
   double own = sgd_.form == Momentum::none ? 3 : 5;  // x and momentum both ways, g once,
-  if (setup_.clip_norm > 0) ++own;                   // and once for its norm
+  if (clips()) ++own;                                // and once for its norm
   return static_cast<double>(pulls) / (own + static_cast<double>(pulls));
 }
 

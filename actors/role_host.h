@@ -19,6 +19,9 @@
 //        waits for its copy, or is not yet one (publish_soon()). A slot has one loan at a time.
 //   RH-6 A copy that is on its way ends with its role, unpublished: abandon().
 //   RH-7 Whatever the runtime decides for the role passes by noted(), so that a course can hold it.
+//   RH-8 A gradient and an update that a host takes as one leave what both leave in turn, bit for bit,
+//        and the same course. What made a loss not finite has changed x and the momentum by then: who
+//        begins again takes both from elsewhere.
 #pragma once
 
 #include <chrono>
@@ -61,6 +64,10 @@ struct GradientOp {
   ConstVector at;  ///< [P]
   Vector g;        ///< [P], filled in
   double loss = 0;
+  /// The pulls of the update that is to follow, if one does. A host that takes an update without pulls
+  /// by itself, behind the gradient, says with which rate; x has changed then, whatever the loss is.
+  std::optional<std::span<const Pull>> update = {};
+  std::optional<double> updated = {};
 };
 struct ReceiveOp {
   std::coroutine_handle<> role;
@@ -190,6 +197,8 @@ class RoleHost {
   /// [P], made on first use: "x" begins as the initial parameters, all others as zero. Checkpoints
   /// and tests find vectors by name.
   Vector vector(std::string_view name);
+  /// The optimiser's; empty where its form has none.
+  Vector momentum() { return sgd_.form == Momentum::none ? Vector{} : vector("momentum"); }
   Vector x() { return x_.data ? x_ : x_ = vector("x"); }  ///< vector("x"), and the next likewise
   Vector g() { return g_.data ? g_ : g_ = vector("g"); }
   const std::map<std::string, Vector, std::less<>>& vectors() const { return vectors_; }
@@ -202,6 +211,9 @@ class RoleHost {
   std::uint64_t steps() const { return steps_; }  ///< gradients taken
   /// A gradient was taken. One whose loss is not finite counts as 0, and the worker begins again.
   void count_step(double loss);
+  /// The same, then the update that the operation asks for, unless it has been taken. A worker that has
+  /// begun again takes it where it is now.
+  void finish_step(const GradientOp& op);
   /// How often the host has taken a worker's parameters away because something was not finite: what
   /// the role knew of its losses until then is void.
   std::uint64_t begun_again() const { return begun_again_; }
@@ -227,6 +239,9 @@ class RoleHost {
   virtual bool begin_again(std::string_view /*what*/) { return false; }
   /// What patience() is, in the runtime's judgement.
   virtual nanoseconds allowed(std::uint64_t steps) = 0;
+  /// With this rate an update is taken.
+  virtual void noted_rate(double /*rate*/) {}
+  bool clips() const { return setup_.clip_norm > 0; }
   /// Memory for one named vector, in the runtime's place and with its first values.
   virtual Vector allocate(std::string_view name) = 0;
   /// Fills what lies behind the parameters in a published slot: the role's running statistics.

@@ -149,15 +149,16 @@ struct RunContext {
   /// How much of the budget is used, in the middle of the step that is being taken: by the clock, by
   /// the steps of all, or, where no order of events may matter, by one's own.
   /// @param own  gradients that the asker has taken; @return in [0, 1]
-  double progress(std::uint64_t own) const {
+  /// @param ahead  steps that are being taken and that nobody has counted yet
+  double progress(std::uint64_t own, std::uint64_t ahead = 0) const {
     const auto total = static_cast<double>(steps_planned);
     double done = 0;
     if (options.minutes > 0)
       done = train_seconds() / (60 * options.minutes);
     else if (options.deterministic && total > 0)
-      done = (static_cast<double>(own) - 0.5) * place.workers() / total;
+      done = (static_cast<double>(own + ahead) - 0.5) * place.workers() / total;
     else if (total > 0)
-      done = (static_cast<double>(live.steps.load()) - 0.5) / total;
+      done = (static_cast<double>(live.steps.load() + ahead) - 0.5) / total;
     return std::clamp(done, 0.0, 1.0);
   }
   /// How the batches of one worker are drawn.

@@ -42,7 +42,14 @@ bool WorkerHost::start(GradientOp& op) {
   PACELINE_CHECK(seat_.claimed.load() || running(), "worker {}: a gradient beyond the budget",
                  self().index);
   const double since = context_.now();
-  op.loss = engine_->gradient(op.at, op.g, rng());
+  if (op.update && op.update->empty() && !clips() && engine_->updates()) {
+    Sgd optimiser = sgd();
+    optimiser.gradient_scale = 1;
+    optimiser.learning_rate = op.updated.emplace(upcoming_rate());
+    op.loss = engine_->step(optimiser, x(), momentum(), op.g, rng());
+  } else {
+    op.loss = engine_->gradient(op.at, op.g, rng());
+  }
   note_step_time(context_.now() - since);
   seat_.claimed.store(false);  // not before: who ends in a gradient leaves the step to others
   context_.live.steps.fetch_add(1);

@@ -54,10 +54,7 @@ class Training {
   /// Of `count` steps, from a device at rest to a device at rest.
   double steps(std::uint64_t count) {
     const auto start = Clock::now();
-    for (std::uint64_t k = 0; k < count; ++k) {
-      train();
-      update();
-    }
+    for (std::uint64_t k = 0; k < count; ++k) train();
     rest();
     return seconds_since(start);
   }
@@ -133,7 +130,7 @@ class Training {
     return success();
   }
 
-  /// As CnnEngine does it.
+  /// A step with its update, as a worker takes it.
   void train() {
     if (executable_->has_meanwhile()) {
       const auto stage = [this] {
@@ -144,7 +141,13 @@ class Training {
       staged_ = false;
       executable_->meanwhile(stage);
     }
-    loss_ = executable_->train_step(x(), buffers(), view(*g_), inputs_->batch, steps_++);
+    if (executable_->updates()) {
+      loss_ = executable_->train_and_update(sgd_, x(), view(*m_), buffers(), view(*g_),
+                                            inputs_->batch, steps_++);
+    } else {
+      loss_ = executable_->train_step(x(), buffers(), view(*g_), inputs_->batch, steps_++);
+      update();
+    }
   }
   void update() { device_->math().update(sgd_, x(), view(*m_), view(*g_), {}); }
   /// A number of a few elements is known once all before it is done.

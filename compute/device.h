@@ -93,8 +93,8 @@ class Executable {
   /// train_step(), and behind it VectorMath::update() without pulls: the same bits in x, momentum and g,
   /// whatever the loss is. Only where updates().
   /// @param x, momentum, g [P]; momentum empty for Momentum::none
-  virtual double train_and_update(const Sgd& sgd, Vector x, Vector momentum, Vector buffers, Vector g,
-                                  const Batch& batch, std::uint64_t seed);
+  virtual double train_and_update(const Sgd& sgd, Vector x, Vector momentum, Vector buffers,
+                                  Vector g, const Batch& batch, std::uint64_t seed);
   /// Whether batches may come as bytes.
   virtual bool takes_raw() const { return false; }
 

@@ -71,9 +71,7 @@ struct Easgd {
           if (elastic) port.send(port.global(), Push{pushed}, pushed);
         }
       }
-      port.look_ahead();
-      co_await port.gradient();
-      port.update();
+      co_await port.step();
       if (elastic) port.math().axpy(x, -1, d);
     }
     for (int tries = 0; pushed && !alone && tries < 10; ++tries)

@@ -55,9 +55,7 @@ struct EasgdSync {
           if (elastic) next = co_await ask<Next>(port, sent, round, patience(port));
         }
       }
-      port.look_ahead();
-      co_await port.gradient();
-      port.update();
+      co_await port.step();
       if (elastic) port.math().axpy(x, -1, d);
     }
     co_await publish_within(port, kParameters, x, patience(port));

@@ -149,9 +149,8 @@ Task<> barrier_worker(Port<Lsgd> port, Offer& offer) {
   std::uint64_t round = 0;  // the last that was joined
   std::uint64_t t = 1;
   for (; port.running(); ++t) {
-    port.look_ahead();
-    const double loss = co_await port.gradient();
-    port.update(stored.pulls());
+    const std::vector<Pull> stored_pulls = stored.pulls();
+    const double loss = co_await port.step(stored_pulls);
     offer.add(loss);
     port.send(port.leader(), Steps{1, 0}, round);
     const bool wait = h.lockstep && t % period == 0;

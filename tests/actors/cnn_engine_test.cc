@@ -71,6 +71,14 @@ class NotingExecutable final : public Executable {
     calls_.emplace_back("end");
     return inner_->train_step(x, buffers, g, current->view(), seed);
   }
+  bool updates() const override { return true; }
+  double train_and_update(const Sgd& sgd, Vector x, Vector momentum, Vector buffers, Vector g,
+                          const Batch& batch, std::uint64_t seed) override {
+    const double loss = train_step(x, buffers, g, batch, seed);
+    calls_.emplace_back("update");
+    vector_math_f32().update(sgd, x, momentum, g, {});
+    return loss;
+  }
   Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) override {
     return inner_->evaluate(x, buffers, batch);
   }
@@ -126,6 +134,12 @@ class Rider {
     for (std::size_t i = 0; i < x_.size(); ++i) x_[i] -= 0.05F * g_[i];
     return loss;
   }
+  /// The same by the engine itself.
+  double step_and_update() {
+    EXPECT_TRUE(engine_->updates());
+    return engine_->step({.learning_rate = 0.05, .weight_decay = 0, .form = Momentum::none},
+                         test::view(x_), {}, test::view(g_), rng_);
+  }
   std::vector<double> steps(int count) {
     std::vector<double> losses;
     for (int k = 0; k < count; ++k) losses.push_back(step());
@@ -173,6 +187,19 @@ TEST(CnnEngine, TheNextBatchIsStagedInTheMiddleOfAStep) {  // CE-1
   rider.steps(3);
   EXPECT_THAT(rider.calls(), ElementsAre("stage", "train", "stage", "end", "train", "stage", "end",
                                          "train", "stage", "end"));
+}
+
+TEST(CnnEngine, AStepWithItsUpdateIsFedAsOneWithout) {  // CE-1
+  Rider plain({}), rider({.raw = true, .meanwhile = true});
+  for (int k = 0; k < 9; ++k) {
+    const double loss = plain.step();
+    EXPECT_EQ(k % 3 == 1 ? rider.step() : rider.step_and_update(), loss) << k;
+    EXPECT_EQ(rider.x(), plain.x()) << k;
+  }
+  EXPECT_EQ(rider.buffers(), plain.buffers());
+  EXPECT_THAT(
+      Calls(rider.calls().begin(), rider.calls().begin() + 9),
+      ElementsAre("stage", "train", "stage", "end", "update", "train", "stage", "end", "train"));
 }
 
 TEST(CnnEngine, WhereTheHostIsBusyNothingIsStaged) {

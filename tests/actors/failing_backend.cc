@@ -3,6 +3,7 @@
 // device, that end badly: "throw", "memory" (both are exceptions), "loss" (not finite, and so are the
 // running statistics), "gradient" (not finite, though its loss is). "0:throw": all of them.
 // "stall" is a step that takes FAILING_STALL seconds more.
+// FAILING_UPDATES="take" makes its executables take the optimiser's step along, "throw" makes them throw then.
 // FAILING_BUILDS="5 6" are the compilations for training that fail, STALLED_BUILDS those that stall.
 #include <atomic>
 #include <chrono>
@@ -25,6 +26,7 @@ struct Plan {
   std::map<std::uint64_t, std::string> steps;
   std::set<std::uint64_t> builds, stalled;
   double stall = 0;  // seconds
+  std::string updates;
   std::atomic<std::uint64_t> taken{0}, built{0};
 
   Plan() {
@@ -40,6 +42,7 @@ struct Plan {
     while (failed >> n) builds.insert(n);
     while (slow >> n) stalled.insert(n);
     seconds >> stall;
+    text("FAILING_UPDATES") >> updates;
   }
   void sleep() const { std::this_thread::sleep_for(std::chrono::duration<double>(stall)); }
   std::string next() {
@@ -66,6 +69,14 @@ class FailingExecutable final : public Executable {
     if (how != "loss") return loss;
     if (buffers.count > 0) math_.fill(buffers, NAN);
     return NAN;
+  }
+  bool updates() const override { return !plan_->updates.empty(); }
+  double train_and_update(const Sgd& sgd, Vector x, Vector momentum, Vector buffers, Vector g,
+                          const Batch& batch, std::uint64_t seed) override {
+    if (plan_->updates == "throw") throw std::runtime_error("an update in the step");
+    const double loss = train_step(x, buffers, g, batch, seed);
+    math_.update(sgd, x, momentum, g, {});
+    return loss;
   }
   Evaluation evaluate(ConstVector x, ConstVector buffers, const Batch& batch) override {
     return real_->evaluate(x, buffers, batch);

@@ -38,7 +38,10 @@ class ReplacementRun : public testing::Test {
     options.device = "failing";
     options.directory = folder / "run";
   }
-  ~ReplacementRun() override { fail_at("", ""); }
+  ~ReplacementRun() override {
+    fail_at("", "");
+    ::unsetenv("FAILING_UPDATES");
+  }
 
   static void fail_at(const char* steps, const char* builds = "") {
     ::setenv("FAILING_STEPS", steps, 1);
@@ -188,6 +191,31 @@ TEST_F(ReplacementRun, ALossThatIsNotFiniteTakesTheWorkerToTheLeader) {
                                     HasSubstr("it begins again from version"))));
     EXPECT_EQ(all.size(), 2u);
   }
+}
+
+TEST_F(ReplacementRun, AnUpdateThatTheDeviceTakesAlongChangesNoBit) {  // RH-8
+  lockstep();
+  options.workers = options.groups = 1;
+  options.schedule = {.annealing = Annealing::cosine, .warm_up = 0.3};  // a rate for each step
+  fail_at("6:loss 12:gradient 13:loss");
+  const auto leader = [&](const char* updates) {
+    ::setenv("FAILING_UPDATES", updates, 1);
+    const auto summary = go();
+    EXPECT_TRUE(summary) << summary.error().message;
+    if (!summary) return std::vector<float>{};
+    expect_whole(summary.value());
+    EXPECT_GE(summary.value().events.at("began_again"), 2u);
+    return read_safetensors(options.directory / "leader.safetensors", network.layout()).value();
+  };
+  const std::vector<float> wanted = leader("");
+  EXPECT_TRUE(leader("take") == wanted);
+  options.clip_norm = 1e9;
+  EXPECT_TRUE(leader("throw") == wanted) << "whose norm must be known takes the update behind";
+  options.clip_norm = 0;
+  options.restarts = 0;
+  ::setenv("FAILING_UPDATES", "throw", 1);
+  static_cast<void>(go());
+  EXPECT_THAT(faults(), Contains(HasSubstr("an update in the step"))) << "the same without a norm";
 }
 
 TEST_F(ReplacementRun, RunningStatisticsThatAreNotFiniteGoWithTheLoss) {
