@@ -16,7 +16,8 @@
 //   FA-6 A read's loan is touched by nobody once its callback begins; when the read has failed it
 //        has gone back before.
 //   FA-7 The end of a peer is one event, `left` or `lost`, after the callbacks of whatever was under
-//        way with it. A peer that shows no life for `lost_after` is lost.
+//        way with it. A peer that shows no life for `lost_after` is lost, a quarter of that later at the
+//        latest.
 //   FA-8 What a peer sends is checked before it is used; what is wrong ends that connection alone.
 // What is authentic is the connection's beginning; nothing is encrypted: networks that others share
 // need a tunnel.
